@@ -1,0 +1,68 @@
+# make demo   the node on a rendered street: masks, fps, latency, mIoU, pictures in out/
+# make test   lint, types and every test
+# Both make .venv/ and install what they need; nothing outside the checkout is touched.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.10 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+# The ROS wheels re-execute Python with these set; a second environment must not inherit them.
+unexport LD_LIBRARY_PATH
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export AMENT_PREFIX_PATH := $(CURDIR)/$(VENV)
+export ROS_HOME := $(CURDIR)/work/ros_home
+export ROS_LOG_DIR := $(CURDIR)/work/ros_log
+export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
+export FASTDDS_DEFAULT_PROFILES_FILE := $(CURDIR)/config/fastdds.xml
+# A domain of its own per checkout, so that a robot's topics on the same machine stay apart.
+ROS_DOMAIN_ID ?= 87
+export ROS_DOMAIN_ID
+
+.PHONY: demo test lint test-fast bench clean
+
+demo: $(VENV)/.demo
+	$(BIN)/seg_perception demo
+
+test: lint $(VENV)/.test .venv-reference/.done .venv-colcon/.done
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.test
+	$(BIN)/python -m pytest -x -q --ignore=test/ros --ignore=test/test_install.py
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.test
+	mkdir -p out
+	$(BIN)/python benchmarks/decode.py --json out/bench_decode.json
+	$(BIN)/python benchmarks/e2e.py --size 512x1024 --json out/bench_e2e.json
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: requirements/demo.txt setup.py setup.cfg | $(VENV)/bin/python
+	$(PIP) install -q -r requirements/demo.txt
+	$(PIP) install -q --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.test: requirements/test.txt $(VENV)/.demo
+	$(PIP) install -q -r requirements/test.txt
+	touch $@
+
+# mmsegmentation, the reference for the networks, wants older companions than ours.
+.venv-reference/.done: requirements/reference.txt
+	$(PYTHON) -m venv .venv-reference
+	.venv-reference/bin/python -m pip --disable-pip-version-check install -q -r requirements/reference.txt
+	touch $@
+
+.venv-colcon/.done: requirements/colcon.txt
+	$(PYTHON) -m venv .venv-colcon
+	.venv-colcon/bin/python -m pip --disable-pip-version-check install -q -r requirements/colcon.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) .venv-reference .venv-colcon out work build *.egg-info
