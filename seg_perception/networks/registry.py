@@ -1,0 +1,49 @@
+# Copyright 2026 seg_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""The networks by name. Importing this module does not import torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from seg_perception.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class NetworkEntry:
+    """Where a network is built: `builder(variant, num_classes, **options)` in `module`."""
+
+    name: str
+    variants: tuple[str, ...]
+    module: str
+    builder: str
+
+    def load_builder(self) -> Callable[..., nn.Module]:
+        """Import the network's module (and torch) and return its builder."""
+        return getattr(import_module(self.module), self.builder)
+
+
+NETWORKS = {
+    entry.name: entry
+    for entry in (
+        NetworkEntry(
+            'segnext', ('t', 's', 'b', 'l'), 'seg_perception.networks.segnext', 'build_segnext'
+        ),
+    )
+}
+
+
+def build_network(name: str, variant: str, num_classes: int, **options: Any) -> nn.Module:
+    """Build a network with random weights; `options` are those of its builder.
+
+    Raises UserError for a name or variant that is not known.
+    """
+    if name not in NETWORKS:
+        raise UserError(f'no network {name!r}; use one of {", ".join(NETWORKS)}')
+    return NETWORKS[name].load_builder()(variant, num_classes, **options)
