@@ -1,0 +1,31 @@
+# Copyright 2026 seg_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""Names of topics, frames and metadata entries in the recordings that this package makes."""
+
+from __future__ import annotations
+
+IMAGE_TYPE = 'sensor_msgs/msg/Image'
+COMPRESSED_IMAGE_TYPE = 'sensor_msgs/msg/CompressedImage'
+CAMERA_INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
+
+IMAGE_TOPIC = '/camera/image_raw'
+COMPRESSED_IMAGE_TOPIC = '/camera/image_raw/compressed'
+CAMERA_INFO_TOPIC = '/camera/camera_info'
+ODOMETRY_TOPIC = '/odom'
+TF_TOPIC = '/tf'
+STATIC_TF_TOPIC = '/tf_static'
+
+GROUND_TRUTH_NAMESPACE = '/ground_truth/'
+LABEL_TOPIC = '/ground_truth/label'
+PANOPTIC_TOPIC = '/ground_truth/panoptic'
+DEPTH_TOPIC = '/ground_truth/depth'
+GROUND_CLASSES_TOPIC = '/ground_truth/ground_classes'
+OBJECTS_TOPIC = '/ground_truth/objects'
+
+ODOM_FRAME = 'odom'
+BASE_FRAME = 'base_link'
+CAMERA_FRAME = 'camera_optical_frame'
+
+# keys of the recording's custom_data
+LABEL_SPACE_KEY = 'seg_perception.label_space'
+SOURCE_KEY = 'seg_perception.source'
