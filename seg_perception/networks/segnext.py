@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -97,3 +98,48 @@ def build_segnext(
         raise UserError(f'the Hamburger needs a rank of at least 1, got rank={rank}')
     rate = sizes.drop_path if drop_path is None else drop_path
     return SegNeXt(sizes, num_classes, rank, seed, rate, dropout)
+
+
+@dataclass(frozen=True)
+class SegNeXtIdentity:
+    """What a state dict is: `num_classes` None when it holds the encoder alone."""
+
+    variant: str
+    num_classes: int | None
+    rank: int
+    has_bases: bool = False
+
+    @property
+    def text(self) -> str:
+        """Return for example 'SegNeXt-T with 19 classes'."""
+        if self.num_classes is None:
+            return f'SegNeXt-{self.variant.upper()}'
+        return f'SegNeXt-{self.variant.upper()} with {self.num_classes} classes'
+
+
+def identify_segnext(state: Mapping[str, Tensor]) -> SegNeXtIdentity | None:
+    """Tell variant, class count and rank from the shapes of a state dict; None if no SegNeXt.
+
+    Both published key styles are known, with or without `backbone.`. Without bases the rank
+    follows from the key style: mmsegmentation trained all variants with 16, the authors b and
+    l with 64.
+    """
+    encoder = {key.removeprefix('backbone.'): tensor for key, tensor in state.items()}
+    norms = [encoder.get(f'norm{stage}.weight') for stage in (1, 2, 3, 4)]
+    embed_dims = tuple(0 if norm is None else norm.shape[0] for norm in norms)
+    depths = tuple(
+        sum(f'block{stage}.{index}.layer_scale_1' in encoder for index in range(64))
+        for stage in (1, 2, 3, 4)
+    )
+    for variant in VARIANTS.values():
+        if (variant.embed_dims, variant.depths) == (embed_dims, depths):
+            break
+    else:
+        return None
+    classifier = state.get('decode_head.conv_seg.weight')
+    num_classes = None if classifier is None else classifier.shape[0]
+    bases = state.get('decode_head.hamburger.ham.bases')
+    if bases is not None:
+        return SegNeXtIdentity(variant.name, num_classes, bases.shape[-1], has_bases=True)
+    authors = any('.mlp.dwconv.dwconv.' in key for key in state)
+    return SegNeXtIdentity(variant.name, num_classes, variant.rank if authors else 16)
