@@ -22,7 +22,7 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
 from seg_perception.errors import UserError
-from seg_perception.evaluation.messages import get_message_store
+from seg_perception.evaluation.bag_messages import get_message_store
 
 _STORAGE_PLUGINS = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
 _UNSET_DURATION = QosTime(0, 0)

@@ -18,7 +18,7 @@ from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_
 from rosbags.typesys.base import TypesysError
 
 from seg_perception.errors import UserError
-from seg_perception.evaluation.messages import NANOSECONDS_PER_SECOND, get_message_store
+from seg_perception.evaluation.bag_messages import NANOSECONDS_PER_SECOND, get_message_store
 from seg_perception.evaluation.topics import (
     COMPRESSED_IMAGE_TYPE,
     GROUND_TRUTH_NAMESPACE,

@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 
 from seg_perception.errors import UserError
-from seg_perception.evaluation.messages import make_camera_info
+from seg_perception.evaluation.bag_messages import make_camera_info
 
 
 @dataclass(frozen=True)

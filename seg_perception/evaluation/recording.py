@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from seg_perception.errors import UserError
+from seg_perception.evaluation.bag_messages import make_compressed_image, make_image
 from seg_perception.evaluation.bag_writer import BagWriter
 from seg_perception.evaluation.camera_files import CameraCalibration
-from seg_perception.evaluation.messages import make_compressed_image, make_image
 from seg_perception.evaluation.sources import SourceFrame, format_size
 from seg_perception.evaluation.topics import (
     CAMERA_FRAME,
@@ -30,8 +30,6 @@ from seg_perception.evaluation.topics import (
     LABEL_TOPIC,
     SOURCE_KEY,
 )
-
-Progress = Callable[[Iterable], Iterable]
 
 
 @dataclass(frozen=True)

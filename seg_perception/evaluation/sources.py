@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seg_perception.errors import UserError
-from seg_perception.evaluation.messages import NANOSECONDS_PER_SECOND
+from seg_perception.evaluation.bag_messages import NANOSECONDS_PER_SECOND
 from seg_perception.perception.labels import LabelSpace
 
 # First stamp of a recording made from files without one. Not zero, which ROS reads as 'unset',

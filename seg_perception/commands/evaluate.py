@@ -1,0 +1,144 @@
+# Copyright 2026 seg_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""`seg_perception evaluate`: how good and how fast a model is on a recording, without ROS."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from seg_perception.commands.arguments import parse_size, require_packages
+
+NAME = 'evaluate'
+HELP = 'score and time a model on a bag, offline'
+DESCRIPTION = """\
+Runs every camera image of a bag through the same chain as the node. A bag with labels gives mean
+IoU, IoU per class and pixel accuracy; any bag gives times per stage.
+
+  seg_perception evaluate --bag out/street
+  seg_perception evaluate --bag out/camvid --model my_model.onnx --json score.json
+  seg_perception evaluate --bag out/drive --video out/drive.mp4 --limit 200
+
+A model of 19 Cityscapes classes on CamVid labels is scored in CamVid's 11 classes. Classes with
+less than 0.1 % of the labelled pixels are listed in brackets and left out of the mean.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        '--bag', type=Path, required=True, help='bag folder, or one .mcap/.db3 file'
+    )
+    parser.add_argument('--model', default='', help='name of a shipped model, or an .onnx file')
+    parser.add_argument('--backend', default='auto', help='auto, openvino or torch')
+    parser.add_argument('--precision', default='auto', help='auto, f32 or bf16')
+    parser.add_argument(
+        '--input-size',
+        type=parse_size,
+        default=(0, 0),
+        metavar='HxW',
+        help="size of the network's input, px (default: the model's own)",
+    )
+    parser.add_argument(
+        '--fit', default='', choices=('letterbox', 'stretch'), help="default: the model's own"
+    )
+    parser.add_argument('--threads', type=int, default=0, help='CPU threads (default: all)')
+    parser.add_argument('--image-topic', default='', help='camera topic (default: found)')
+    parser.add_argument('--label-topic', default='', help='default: /ground_truth/label')
+    parser.add_argument('--label-space', default='', help='default: as recorded in the bag')
+    parser.add_argument('--limit', type=int, default=0, help='use only the first N images')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures here too')
+    parser.add_argument('--video', type=Path, metavar='FILE', help='write an overlay video (.mp4)')
+    parser.add_argument(
+        '--contact-sheet', type=Path, metavar='FILE', help='write images, masks and truth (.png)'
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate and report."""
+    require_packages('bags', 'rosbags', 'tqdm', 'cv2')
+    from tqdm import tqdm
+
+    from seg_perception.engines.base import EngineError
+    from seg_perception.engines.select import EngineConfig, load_engine
+    from seg_perception.errors import UserError
+    from seg_perception.evaluation.evaluate import EvaluationConfig, evaluate_bag
+    from seg_perception.pipeline import SegmentationPipeline
+    from seg_perception.resources import find_model
+
+    model_path = find_model(arguments.model)
+    config = EvaluationConfig(
+        bag=arguments.bag,
+        image_topic=arguments.image_topic,
+        label_topic=arguments.label_topic,
+        label_space=arguments.label_space,
+        limit=arguments.limit,
+        video=arguments.video,
+    )
+    try:
+        engine = load_engine(
+            EngineConfig(
+                model_path=model_path,
+                backend=arguments.backend,
+                precision=arguments.precision,
+                height_px=arguments.input_size[0],
+                width_px=arguments.input_size[1],
+                fit=arguments.fit,
+                threads=arguments.threads,
+            )
+        )
+        pipeline = SegmentationPipeline(engine)
+        try:
+            result = evaluate_bag(
+                pipeline, config, lambda items, total: tqdm(items, 'evaluate', total, unit='image')
+            )
+            report(arguments, model_path, engine, result)
+        finally:
+            pipeline.close()
+    except EngineError as error:
+        raise UserError(str(error)) from error
+    return 0
+
+
+def report(arguments: argparse.Namespace, model_path: Path, engine, result) -> None:
+    """Print the figures and write the files that were asked for."""
+    from seg_perception.evaluation.report import (
+        format_score,
+        print_summary_table,
+        write_contact_sheet,
+        write_json,
+    )
+
+    summary = result.summarize()
+    summary['backend'] = engine.backend_name
+    summary['precision'] = engine.precision
+    summary['model'] = str(model_path)
+    summary['bag'] = str(arguments.bag)
+    stages = summary['stages_p50_ms']
+    print_summary_table(
+        f'{arguments.bag}  {result.image_topic}',
+        {
+            'model': model_path,
+            'engine': engine.description,
+            'images': f'{result.frames_used} used, {result.frames_bad} bad',
+            'mean IoU': summary['miou'],
+            'pixel accuracy': summary['pixel_accuracy'],
+            'latency p50': f'{summary["latency_p50_ms"]:.1f} ms',
+            'latency p95': f'{summary["latency_p95_ms"]:.1f} ms',
+            'stages p50': ', '.join(f'{name} {value:.1f} ms' for name, value in stages.items()),
+            'fps': summary['fps'],
+        },
+    )
+    for fault in result.faults:
+        print(f'  bad image: {fault}')
+    if result.score is not None:
+        print(format_score(result.score))
+    if arguments.json is not None:
+        write_json(arguments.json, summary)
+    if arguments.contact_sheet is not None:
+        write_contact_sheet(
+            arguments.contact_sheet, result.sheet_frames, engine.metadata.label_space
+        )
+    for written in (arguments.json, result.video, arguments.contact_sheet):
+        if written is not None:
+            print(f'  wrote {written}')

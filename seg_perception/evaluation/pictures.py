@@ -1,0 +1,234 @@
+# Copyright 2026 seg_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures for people: overlays with legend and captions, contact sheets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from seg_perception.errors import UserError
+from seg_perception.evaluation.files import replace_file
+from seg_perception.perception.labels import LabelSpace
+from seg_perception.perception.overlay import draw_overlay
+
+Picture = npt.NDArray[np.uint8]
+
+BACKGROUND_BGR = (32, 27, 24)
+TEXT_BGR = (235, 235, 235)
+QUIET_TEXT_BGR = (165, 160, 155)
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+@dataclass(frozen=True)
+class SheetFrame:
+    """One row of a contact sheet.
+
+    Attributes:
+        image: (H, W, 3) uint8 camera image.
+        channel_order: 'rgb' or 'bgr'.
+        mask: (H, W) uint8 class ids.
+        truth: (H, W) uint8 true class ids of the same label space, None without labels.
+        caption: Text under the row, such as the time and the frame's score.
+    """
+
+    image: Picture
+    channel_order: str
+    mask: Picture
+    truth: Picture | None = None
+    caption: str = ''
+
+
+def to_bgr(image: Picture, channel_order: str) -> Picture:
+    """Return a picture in OpenCV's channel order."""
+    if channel_order == 'bgr':
+        return image
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), dtype=np.uint8)
+
+
+def draw_overlay_bgr(
+    image: Picture, channel_order: str, mask: Picture, label_space: LabelSpace, alpha: float = 0.5
+) -> Picture:
+    """Return a (H, W, 3) BGR picture with the classes' colours blended in."""
+    return to_bgr(draw_overlay(image, channel_order, mask, label_space, alpha), channel_order)
+
+
+def resize_to_width(picture: Picture, width_px: int) -> Picture:
+    """Return a picture at another width, of the same aspect, both sizes even (codecs ask it)."""
+    height_px, old_width_px = picture.shape[:2]
+    new_width_px = max(2, width_px // 2 * 2)
+    new_height_px = max(2, round(height_px * new_width_px / old_width_px / 2) * 2)
+    if (new_height_px, new_width_px) == (height_px, old_width_px):
+        return picture
+    method = cv2.INTER_AREA if new_width_px < old_width_px else cv2.INTER_CUBIC
+    resized = cv2.resize(picture, (new_width_px, new_height_px), interpolation=method)
+    return np.asarray(resized, dtype=np.uint8)
+
+
+def measure_text(text: str, scale: float) -> tuple[int, int]:
+    """Return width and height in px of a line of text."""
+    (width_px, height_px), _ = cv2.getTextSize(text, _FONT, scale, 1)
+    return int(width_px), int(height_px)
+
+
+def draw_text(
+    picture: Picture,
+    text: str,
+    left_px: int,
+    baseline_px: int,
+    scale: float,
+    color_bgr: tuple[int, int, int] = TEXT_BGR,
+) -> None:
+    """Draw one line of text in place, smooth edges."""
+    cv2.putText(picture, text, (left_px, baseline_px), _FONT, scale, color_bgr, 1, cv2.LINE_AA)
+
+
+def draw_panel_text(picture: Picture, lines: Sequence[str], scale: float) -> None:
+    """Draw lines on a darkened panel in the upper left corner, in place."""
+    shown = [line for line in lines if line]
+    if not shown:
+        return
+    margin_px = round(16 * scale)
+    pitch_px = round(36 * scale)
+    width_px = max(measure_text(line, scale)[0] for line in shown) + 2 * margin_px
+    bottom_px = min(picture.shape[0], margin_px + pitch_px * len(shown) + margin_px // 2)
+    right_px = min(picture.shape[1], margin_px // 2 + width_px)
+    panel = picture[margin_px // 2 : bottom_px, margin_px // 2 : right_px]
+    panel[:] = (panel * 0.35 + np.array(BACKGROUND_BGR) * 0.65).astype(np.uint8)
+    for index, line in enumerate(shown):
+        baseline_px = margin_px // 2 + round((index + 0.72) * pitch_px)
+        color = TEXT_BGR if index == 0 else QUIET_TEXT_BGR
+        draw_text(picture, line, margin_px // 2 + margin_px, baseline_px, scale, color)
+
+
+def make_legend(label_space: LabelSpace, width_px: int, scale: float) -> Picture:
+    """Return a strip of the given width with a swatch and a name per class, in class order."""
+    swatch_px = round(24 * scale)
+    gap_px = round(10 * scale)
+    pitch_px = round(42 * scale)
+    cell_px = gap_px + swatch_px + gap_px
+    cell_px += max(measure_text(name, scale)[0] for name in label_space.class_names) + gap_px
+    columns = max(1, (width_px - gap_px) // cell_px)
+    rows = -(-label_space.num_classes // columns)
+    # even columns: 19 classes in rows of 10 and 9, not of 17 and 2
+    columns = -(-label_space.num_classes // rows)
+    cell_px = (width_px - gap_px) // columns
+    height_px = (rows * pitch_px + gap_px) // 2 * 2
+    strip = np.full((height_px, width_px, 3), BACKGROUND_BGR, dtype=np.uint8)
+    colors = label_space.palette_array('bgr')
+    for index, name in enumerate(label_space.class_names):
+        row, column = divmod(index, columns)
+        left_px = gap_px + column * cell_px
+        top_px = gap_px // 2 + row * pitch_px + (pitch_px - swatch_px) // 2
+        corner = (left_px + swatch_px, top_px + swatch_px)
+        color = tuple(int(channel) for channel in colors[index])
+        cv2.rectangle(strip, (left_px, top_px), corner, color, cv2.FILLED)
+        cv2.rectangle(strip, (left_px, top_px), corner, (90, 90, 90), 1)
+        text_left_px = left_px + swatch_px + gap_px
+        draw_text(strip, name, text_left_px, top_px + round(swatch_px * 0.82), scale)
+    return strip
+
+
+def make_contact_sheet(
+    frames: Sequence[SheetFrame],
+    label_space: LabelSpace,
+    title: str = '',
+    tile_width_px: int = 512,
+) -> Picture:
+    """Return a BGR picture with a row of camera image, mask and truth per frame, and a legend.
+
+    Args:
+        frames: Rows; the truth column is left out when no frame has labels.
+        label_space: Label space of masks and truths.
+        title: Line above the rows.
+        tile_width_px: Width of each of the pictures.
+
+    Raises:
+        ValueError: No frames.
+    """
+    if not frames:
+        raise ValueError('a contact sheet needs at least one frame, got none')
+    gap_px = 10
+    scale = 0.5
+    with_truth = any(frame.truth is not None for frame in frames)
+    names = ['camera', 'mask'] + (['truth'] if with_truth else [])
+    width_px = len(names) * (tile_width_px + gap_px) + gap_px
+    parts = [make_sheet_header(names, title, width_px, tile_width_px, gap_px)]
+    parts += [
+        make_sheet_row(frame, label_space, len(names), tile_width_px, gap_px, scale)
+        for frame in frames
+    ]
+    parts.append(make_legend(label_space, width_px, scale))
+    return np.vstack(parts)
+
+
+def make_sheet_header(
+    names: Sequence[str], title: str, width_px: int, tile_width_px: int, gap_px: int
+) -> Picture:
+    """Return the strip above the rows: the title and the names of the columns."""
+    title_height_px = 44 if title else 0
+    header = np.full((title_height_px + 30, width_px, 3), BACKGROUND_BGR, dtype=np.uint8)
+    if title:
+        draw_text(header, title, gap_px, 30, 0.65)
+    for column, name in enumerate(names):
+        left_px = gap_px + column * (tile_width_px + gap_px)
+        draw_text(header, name, left_px, title_height_px + 20, 0.5, QUIET_TEXT_BGR)
+    return header
+
+
+def make_sheet_row(
+    frame: SheetFrame,
+    label_space: LabelSpace,
+    columns: int,
+    tile_width_px: int,
+    gap_px: int,
+    scale: float,
+) -> Picture:
+    """Return one row of tiles with its caption below."""
+    camera = to_bgr(frame.image, frame.channel_order)
+    tiles = [camera, draw_overlay_bgr(frame.image, frame.channel_order, frame.mask, label_space)]
+    if frame.truth is not None:
+        tiles.append(draw_overlay_bgr(frame.image, frame.channel_order, frame.truth, label_space))
+    tiles = [resize_to_width(tile, tile_width_px) for tile in tiles]
+    caption_px = 28 if frame.caption else gap_px
+    height_px = tiles[0].shape[0] + caption_px
+    row = np.full(
+        (height_px, columns * (tile_width_px + gap_px) + gap_px, 3), BACKGROUND_BGR, np.uint8
+    )
+    for column, tile in enumerate(tiles):
+        left_px = gap_px + column * (tile_width_px + gap_px)
+        row[: tile.shape[0], left_px : left_px + tile.shape[1]] = tile
+    if frame.caption:
+        draw_text(row, frame.caption, gap_px, tiles[0].shape[0] + 18, scale, QUIET_TEXT_BGR)
+    return row
+
+
+def write_contact_sheet(
+    path: str | Path, frames: Sequence[SheetFrame], label_space: LabelSpace, title: str = ''
+) -> None:
+    """Write make_contact_sheet as a PNG or JPEG file that appears only when whole.
+
+    Raises:
+        UserError: The file cannot be written.
+        ValueError: No frames.
+    """
+    write_picture(Path(path), make_contact_sheet(frames, label_space, title))
+
+
+def write_picture(path: Path, picture: Picture) -> None:
+    """Write a BGR picture in the format of its suffix.
+
+    Raises:
+        UserError: The suffix is no picture format, or the file cannot be written.
+    """
+    if path.suffix.lower() not in ('.png', '.jpg', '.jpeg'):
+        raise UserError(f'{path} is no picture file name; expected .png or .jpg')
+    encoded, data = cv2.imencode(path.suffix, picture)
+    if not encoded:
+        raise UserError(f'a picture of {picture.shape} cannot be written as {path.suffix}')
+    replace_file(path, lambda temporary: temporary.write_bytes(data.tobytes()))
