@@ -1,0 +1,152 @@
+# Copyright 2026 seg_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""Starts the segmentation node on a camera topic."""
+
+import os
+
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from launch import LaunchDescription
+
+PACKAGE = 'seg_perception'
+PROFILE_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE'
+# The name that the Fast DDS of humble reads
+OLD_PROFILE_VARIABLE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
+FROM_FILE = ''
+
+# Launch argument: node parameter. They overrule params_file where they are given.
+TEXT_ARGUMENTS = {
+    'image_transport': 'image_transport',
+    'model': 'model.path',
+    'backend': 'model.backend',
+}
+FLAG_ARGUMENTS = {'use_sim_time': 'use_sim_time', 'autostart': 'autostart'}
+
+
+def declare_arguments(share_directory: str) -> list:
+    """Return the arguments in the order in which --show-args lists them."""
+    return [
+        DeclareLaunchArgument(
+            'image_topic',
+            default_value='image',
+            description='Camera topic to segment, without /compressed. Relative names get the '
+            'namespace in front.',
+        ),
+        DeclareLaunchArgument(
+            'image_transport',
+            default_value=FROM_FILE,
+            choices=[FROM_FILE, 'raw', 'compressed'],
+            description='raw: sensor_msgs/Image on image_topic; compressed: CompressedImage on '
+            'image_topic/compressed. Empty: as in params_file.',
+        ),
+        DeclareLaunchArgument(
+            'model',
+            default_value=FROM_FILE,
+            description='Name of a shipped model or path of an exported .onnx file. Empty: as in '
+            'params_file.',
+        ),
+        DeclareLaunchArgument(
+            'backend',
+            default_value=FROM_FILE,
+            choices=[FROM_FILE, 'auto', 'openvino', 'torch'],
+            description='Inference library. Empty: as in params_file.',
+        ),
+        DeclareLaunchArgument(
+            'params_file',
+            default_value=os.path.join(share_directory, 'config', 'segnext.yaml'),
+            description='YAML file with the parameters of the node; the default one explains all.',
+        ),
+        DeclareLaunchArgument(
+            'namespace', default_value='', description='Namespace of the node and its topics.'
+        ),
+        DeclareLaunchArgument(
+            'name',
+            default_value='segnext',
+            description='Name of the node; its products are <namespace>/<name>/mask and so on.',
+        ),
+        DeclareLaunchArgument(
+            'use_sim_time',
+            default_value=FROM_FILE,
+            choices=[FROM_FILE, 'true', 'false'],
+            description='Take time from /clock: simulation, or "ros2 bag play --clock". Empty: as '
+            'in params_file, else false.',
+        ),
+        DeclareLaunchArgument(
+            'autostart',
+            default_value=FROM_FILE,
+            choices=[FROM_FILE, 'true', 'false'],
+            description='Configure and activate by itself; false leaves that to a lifecycle '
+            'manager or to "ros2 lifecycle set". Empty: as in params_file, else true.',
+        ),
+        DeclareLaunchArgument(
+            'log_level',
+            default_value='info',
+            choices=['debug', 'info', 'warn', 'error', 'fatal'],
+            description='Lowest severity that the node logs.',
+        ),
+        DeclareLaunchArgument(
+            'fastdds_profile',
+            default_value=os.path.join(share_directory, 'config', 'fastdds.xml'),
+            description='Fast DDS profile for the node, with shared memory that holds camera '
+            'images; the camera driver needs it too. Not used where '
+            f'{PROFILE_VARIABLE} is set already. Empty: stock transport.',
+        ),
+    ]
+
+
+def choose_transport(context) -> list:
+    """Return the actions that give the node its Fast DDS profile."""
+    profile = LaunchConfiguration('fastdds_profile').perform(context)
+    chosen = os.environ.get(PROFILE_VARIABLE) or os.environ.get(OLD_PROFILE_VARIABLE)
+    if chosen:
+        return [LogInfo(msg=f'Fast DDS profile from the environment: {chosen}')]
+    if not profile:
+        return []
+    if not os.path.isfile(profile):
+        raise FileNotFoundError(f'fastdds_profile: there is no file {profile}')
+    return [
+        SetEnvironmentVariable(PROFILE_VARIABLE, profile),
+        SetEnvironmentVariable(OLD_PROFILE_VARIABLE, profile),
+    ]
+
+
+def start_node(context) -> list:
+    """Return the node with its parameters: the file, overruled by the arguments given."""
+    params_file = LaunchConfiguration('params_file').perform(context)
+    if not os.path.isfile(params_file):
+        raise FileNotFoundError(f'params_file: there is no file {params_file}')
+    overrules: dict = {}
+    for argument, parameter in {**TEXT_ARGUMENTS, **FLAG_ARGUMENTS}.items():
+        value = LaunchConfiguration(argument).perform(context)
+        if value != FROM_FILE:
+            # values, not substitutions: launch_ros would read a model named 1 as a number
+            overrules[parameter] = value if argument in TEXT_ARGUMENTS else value == 'true'
+    log_level = LaunchConfiguration('log_level').perform(context)
+    return [
+        Node(
+            package=PACKAGE,
+            executable='segmentation_node',
+            name=LaunchConfiguration('name'),
+            namespace=LaunchConfiguration('namespace'),
+            parameters=[params_file, overrules],
+            remappings=[('image', LaunchConfiguration('image_topic'))],
+            arguments=['--ros-args', '--log-level', log_level],
+            output='screen',
+            emulate_tty=True,
+        )
+    ]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return what `ros2 launch seg_perception segnext.launch.py` starts."""
+    share_directory = get_package_share_directory(PACKAGE)
+    return LaunchDescription(
+        [
+            *declare_arguments(share_directory),
+            OpaqueFunction(function=choose_transport),
+            OpaqueFunction(function=start_node),
+        ]
+    )

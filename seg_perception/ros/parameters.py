@@ -1,0 +1,341 @@
+# Copyright 2026 seg_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""Every parameter of the node, in one table: declaration, checks and documentation."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from seg_perception.errors import UserError
+
+# When a parameter may be changed.
+AT_START = 'at start'
+UNCONFIGURED = 'while unconfigured'
+LIVE = 'any time'
+
+# Declared by rclpy itself in every node.
+ROS_PARAMETERS = ('use_sim_time', 'start_type_description_service')
+QOS_PREFIX = 'qos_overrides.'
+
+TYPE_NAMES = {bool: 'bool', int: 'integer', float: 'double', str: 'string'}
+TYPE_EXAMPLES = {bool: 'true', int: '2', float: '2.0', str: '"auto"'}
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """One parameter: its default (which fixes the type), its limits, and what it is for."""
+
+    name: str
+    default: bool | int | float | str
+    description: str
+    change: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def type_name(self) -> str:
+        """The ROS name of the type."""
+        return TYPE_NAMES[type(self.default)]
+
+    @property
+    def limits(self) -> str:
+        """The allowed values in words; '' when any value of the type will do."""
+        if self.choices:
+            return 'one of ' + ', '.join(self.choices)
+        if self.minimum is not None:
+            return f'{self.minimum} to {self.maximum}'
+        return ''
+
+
+SPECS: tuple[ParameterSpec, ...] = (
+    ParameterSpec(
+        'autostart',
+        True,
+        'Configure and activate the node by itself. Set false when a lifecycle manager owns it.',
+        AT_START,
+    ),
+    ParameterSpec(
+        'image_transport',
+        'raw',
+        'raw subscribes to sensor_msgs/Image on the image topic; compressed to '
+        'sensor_msgs/CompressedImage (JPEG or PNG) on <image topic>/compressed.',
+        UNCONFIGURED,
+        choices=('raw', 'compressed'),
+    ),
+    ParameterSpec(
+        'model.path',
+        '',
+        'Name of a shipped model, or path of a file made by "seg_perception export". Empty is '
+        'the default shipped model.',
+        UNCONFIGURED,
+    ),
+    ParameterSpec(
+        'model.backend',
+        'auto',
+        'Inference library. auto takes the fastest one that works on this machine and says which.',
+        UNCONFIGURED,
+        choices=('auto', 'openvino', 'torch'),
+    ),
+    ParameterSpec(
+        'model.precision',
+        'auto',
+        'Arithmetic of the network. auto takes bf16 where the processor has it, else f32.',
+        UNCONFIGURED,
+        choices=('auto', 'f32', 'bf16'),
+    ),
+    ParameterSpec(
+        'model.threads',
+        0,
+        'Processor threads for inference; 0 takes all physical cores.',
+        UNCONFIGURED,
+        minimum=0,
+        maximum=256,
+    ),
+    ParameterSpec(
+        'model.allow_fallback',
+        True,
+        'When the backend asked for does not work: go on with a slower one (a warning in the '
+        'log and in /diagnostics) instead of refusing to start.',
+        UNCONFIGURED,
+    ),
+    ParameterSpec(
+        'input.width',
+        0,
+        'Width in pixels at which the network sees the image; 0 is the width the model was '
+        'exported for. Smaller is faster and coarser. The mask always has the size of the '
+        'camera image.',
+        UNCONFIGURED,
+        minimum=0,
+        maximum=8192,
+    ),
+    ParameterSpec(
+        'input.height',
+        0,
+        'Height in pixels at which the network sees the image; 0 is the height the model was '
+        'exported for.',
+        UNCONFIGURED,
+        minimum=0,
+        maximum=8192,
+    ),
+    ParameterSpec(
+        'input.fit',
+        'model',
+        'How the camera image is fitted into the network input: letterbox keeps its shape and '
+        'pads, stretch fills. model is what the model was exported for.',
+        UNCONFIGURED,
+        choices=('model', 'letterbox', 'stretch'),
+    ),
+    ParameterSpec(
+        'camera.width',
+        0,
+        'Width in pixels of the camera images to prepare for while configuring; 0 is the '
+        'network width. Any other size still works: its first frame then waits for a compile.',
+        UNCONFIGURED,
+        minimum=0,
+        maximum=16384,
+    ),
+    ParameterSpec(
+        'camera.height',
+        0,
+        'Height in pixels of the camera images to prepare for; 0 is the network height.',
+        UNCONFIGURED,
+        minimum=0,
+        maximum=16384,
+    ),
+    ParameterSpec(
+        'camera.channel_order',
+        'rgb',
+        'Channel order of the camera images to prepare for. The other one still works, see '
+        'camera.width.',
+        UNCONFIGURED,
+        choices=('rgb', 'bgr'),
+    ),
+    ParameterSpec(
+        'output.confidence',
+        True,
+        'Publish ~/confidence (while somebody listens): mono8, probability of the winning class '
+        'times 255.',
+        LIVE,
+    ),
+    ParameterSpec(
+        'output.overlay',
+        True,
+        'Publish ~/overlay (while somebody listens): the camera image with the mask drawn in.',
+        LIVE,
+    ),
+    ParameterSpec(
+        'output.overlay_alpha',
+        0.5,
+        'Weight of the class colours in ~/overlay: 0.0 shows the camera image, 1.0 the colours.',
+        LIVE,
+        minimum=0.0,
+        maximum=1.0,
+    ),
+    ParameterSpec(
+        'output.queue_depth',
+        2,
+        'Depth of the reliable publishers of mask, confidence and overlay.',
+        UNCONFIGURED,
+        minimum=1,
+        maximum=100,
+    ),
+    ParameterSpec(
+        'diagnostics.period_s',
+        1.0,
+        'Seconds between two messages on /diagnostics.',
+        LIVE,
+        minimum=0.1,
+        maximum=10.0,
+    ),
+    ParameterSpec(
+        'diagnostics.stale_timeout_s',
+        2.0,
+        'Seconds without a camera image after which the node warns.',
+        LIVE,
+        minimum=0.1,
+        maximum=3600.0,
+    ),
+)
+SPEC_BY_NAME: Mapping[str, ParameterSpec] = {spec.name: spec for spec in SPECS}
+
+
+def find_problem(spec: ParameterSpec, value: Any) -> str:
+    """Return why a value cannot be taken, '' when it can.
+
+    The type has to match exactly, as everywhere in ROS 2: an integer is no double.
+    """
+    if type(value) is not type(spec.default):
+        return (
+            f'{spec.name}: expected {spec.type_name} such as '
+            f'{TYPE_EXAMPLES[type(spec.default)]}, got {describe_value(value)}'
+        )
+    if spec.choices and value not in spec.choices:
+        return f'{spec.name}: expected {spec.limits}, got {describe_value(value)}'
+    # "not (a <= x <= b)" also catches NaN
+    has_range = spec.minimum is not None and spec.maximum is not None
+    if has_range and not spec.minimum <= value <= spec.maximum:
+        return f'{spec.name}: expected {spec.limits}, got {value}'
+    return ''
+
+
+def describe_value(value: Any) -> str:
+    """Return a value with the ROS name of its type: 'integer 50'."""
+    shown = f'"{value}"' if isinstance(value, str) else str(value).lower()
+    return f'{TYPE_NAMES.get(type(value), type(value).__name__)} {shown}'
+
+
+def find_override_problems(
+    overrides: Mapping[str, Any], known_topics: Iterable[str] = ()
+) -> list[str]:
+    """Return one line per unknown key and per bad value of a parameter file or command line.
+
+    Args:
+        overrides: value by full parameter name.
+        known_topics: resolved topics whose quality of service can be overridden.
+
+    """
+    problems = []
+    for name, value in overrides.items():
+        spec = SPEC_BY_NAME.get(name)
+        if spec is not None:
+            problem = find_problem(spec, value)
+        elif name.startswith(QOS_PREFIX):
+            problem = find_qos_override_problem(name, known_topics)
+        elif name in ROS_PARAMETERS:
+            problem = ''
+        else:
+            problem = f'{name}: no such parameter{suggest_name(name)}'
+        if problem:
+            problems.append(problem)
+    return problems
+
+
+def find_qos_override_problem(name: str, known_topics: Iterable[str]) -> str:
+    """Return why a qos_overrides.<topic>.<publisher|subscription>.<policy> key does nothing."""
+    topics = sorted(known_topics)
+    topic = name[len(QOS_PREFIX) :].split('.')[0]
+    if topic in topics:
+        return ''
+    return f'{name}: this node has no topic {topic}; its topics are {", ".join(topics)}'
+
+
+def suggest_name(name: str) -> str:
+    """Return '; did you mean ...?' for a name close to a parameter's, else the list of all."""
+    close = difflib.get_close_matches(name, SPEC_BY_NAME, n=1, cutoff=0.6)
+    if not close:
+        ending = name.rpartition('.')[2]
+        close = [known for known in SPEC_BY_NAME if known.rpartition('.')[2] == ending][:1]
+    if close:
+        return f'; did you mean {close[0]}?'
+    return '; parameters are ' + ', '.join(SPEC_BY_NAME)
+
+
+def declare_parameters(node: Node, known_topics: Iterable[str] = ()) -> None:
+    """Declare the table on a node.
+
+    Raises:
+        UserError: the parameter file or the command line has an unknown key or a bad value; the
+            message names all of them.
+
+    """
+    # rclpy has no public view of the overrides of parameters that are not declared
+    overrides = {name: parameter.value for name, parameter in node._parameter_overrides.items()}
+    problems = find_override_problems(overrides, known_topics)
+    if problems:
+        raise UserError(
+            f'bad parameters for {node.get_fully_qualified_name()}: ' + '; '.join(problems)
+        )
+    for spec in SPECS:
+        node.declare_parameter(spec.name, spec.default, build_descriptor(spec))
+
+
+def build_descriptor(spec: ParameterSpec) -> ParameterDescriptor:
+    """Return what `ros2 param describe` shows."""
+    descriptor = ParameterDescriptor(
+        description=f'{spec.description} Can be changed: {spec.change}.',
+        additional_constraints=spec.limits if spec.choices else '',
+        read_only=spec.change == AT_START,
+    )
+    if spec.minimum is not None and spec.maximum is not None:
+        if isinstance(spec.default, float):
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(spec.minimum), to_value=float(spec.maximum))
+            ]
+        else:
+            descriptor.integer_range = [
+                IntegerRange(from_value=int(spec.minimum), to_value=int(spec.maximum), step=1)
+            ]
+    return descriptor
+
+
+def check_change(parameters: Iterable[Parameter], state: str) -> SetParametersResult:
+    """Say whether the node takes a change in its lifecycle state, and why not.
+
+    Parameters that are not in the table (use_sim_time, qos_overrides) are left to rclpy.
+    """
+    for parameter in parameters:
+        spec = SPEC_BY_NAME.get(parameter.name)
+        if spec is None:
+            continue
+        problem = find_problem(spec, parameter.value)
+        if not problem and spec.change == UNCONFIGURED and state != 'unconfigured':
+            problem = (
+                f'{spec.name} can only be changed while the node is unconfigured, and it is '
+                f'{state}: deactivate and clean it up first (ros2 lifecycle set)'
+            )
+        if problem:
+            return SetParametersResult(successful=False, reason=problem)
+    return SetParametersResult(successful=True)

@@ -1,0 +1,179 @@
+# Copyright 2026 seg_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""From one camera message to its published products, in the worker's thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from seg_perception.perception.frame import Frame, FrameError, FrameReader, StampMonitor
+from seg_perception.perception.overlay import draw_overlay
+from seg_perception.pipeline import SegmentationPipeline
+from seg_perception.ros.messages import OutgoingImage
+from seg_perception.ros.qos import COMPRESSED
+from seg_perception.ros.statistics import FrameStatistics, FrameTimes
+from seg_perception.ros.throttle import ThrottledLog
+from seg_perception.ros.worker import Arrival
+
+
+@dataclass(frozen=True)
+class ProductPublishers:
+    """Where the products go."""
+
+    mask: Any
+    confidence: Any
+    overlay: Any
+
+
+class FrameProcessor:
+    """Runs read, network, decode and publish for the frames of one camera.
+
+    Nothing that a frame holds raises out of here: a bad frame is counted and logged (once per
+    kind in five seconds), and the next one is processed as if nothing had been.
+
+    Args:
+        pipeline: the configured network and decoder.
+        publishers: already created; they publish while the node is active.
+        statistics: counts what happens.
+        get_parameter: value by name of the parameters that can change while running.
+        now_ns: the node's clock.
+        logger: the node's logger.
+        image_transport: 'raw' or 'compressed', which fixes the type of the messages.
+
+    """
+
+    def __init__(
+        self,
+        pipeline: SegmentationPipeline,
+        publishers: ProductPublishers,
+        statistics: FrameStatistics,
+        get_parameter: Callable[[str], Any],
+        now_ns: Callable[[], int],
+        logger: Any,
+        image_transport: str,
+    ) -> None:
+        reader = FrameReader()
+        self._read = reader.read_compressed if image_transport == COMPRESSED else reader.read_image
+        self._pipeline = pipeline
+        self._publishers = publishers
+        self._statistics = statistics
+        self._get_parameter = get_parameter
+        self._now_ns = now_ns
+        self._logger = logger
+        self._warn = ThrottledLog(logger.warning)
+        self._error = ThrottledLog(logger.error)
+        self._stamps = StampMonitor()
+        self._mask = OutgoingImage()
+        self._confidence = OutgoingImage()
+        self._overlay = OutgoingImage()
+        self._camera: tuple[int, int, str] | None = None
+        self.frame_id = ''
+
+    def set_prepared_camera(self, size_px: tuple[int, int], channel_order: str) -> None:
+        """Say for which (height, width) and channel order the pipeline was warmed up."""
+        self._camera = (*size_px, channel_order)
+
+    def process(self, arrival: Arrival[Any]) -> None:
+        """Segment one camera message and publish the products; never raises."""
+        try:
+            frame = self._read(arrival.item)
+        except FrameError as error:
+            self._statistics.count_bad(str(error))
+            self._warn.log(error.kind, f'bad camera image skipped: {error}')
+            return
+        # A broken frame must not end the thread: whatever the backend or the middleware raises is
+        # counted as failed, shown in the log and in /diagnostics, and the next frame is tried.
+        except Exception as error:
+            self._count_failure('camera image cannot be read', error)
+            return
+        try:
+            self._segment(frame, arrival.arrived_ns)
+        except Exception as error:
+            self._count_failure('camera image cannot be segmented', error)
+
+    def _count_failure(self, what: str, error: Exception) -> None:
+        text = f'{type(error).__name__}: {error}'
+        self._statistics.count_failed(text)
+        self._error.log(type(error).__name__, f'{what}: {text}')
+
+    def _segment(self, frame: Frame, arrived_ns: int) -> None:
+        self.frame_id = frame.frame_id
+        self._check_stamp(frame)
+        self._prepare_for(frame)
+        height_px, width_px = frame.image.shape[:2]
+        confidence_out = None
+        if self._is_wanted('output.confidence', self._publishers.confidence):
+            confidence_out = self._confidence.pixels(height_px, width_px)
+        result = self._pipeline.process(
+            frame, self._mask.pixels(height_px, width_px), confidence_out
+        )
+        published = self._publish(self._publishers.mask, self._mask.message(frame.header))
+        stamp_age_ns = self._now_ns() - frame.stamp_ns
+        if confidence_out is not None:
+            self._publish(self._publishers.confidence, self._confidence.message(frame.header))
+        if published:
+            self._statistics.count_used(
+                FrameTimes(
+                    inference_ms=result.timings_ms['inference'],
+                    decode_ms=result.timings_ms['decode'],
+                    total_ms=(time.monotonic_ns() - arrived_ns) * 1e-6,
+                    stamp_age_ms=stamp_age_ns * 1e-6,
+                )
+            )
+        # Last, and not in the times: a picture for people must not make the mask late.
+        if self._is_wanted('output.overlay', self._publishers.overlay):
+            self._publish_overlay(frame, result.mask)
+
+    def _check_stamp(self, frame: Frame) -> None:
+        problem = self._stamps.check(frame.stamp_ns)
+        if problem is not None:
+            self._statistics.count_stamp_problem()
+            self._warn.log('zero stamp' if frame.stamp_ns == 0 else 'stamp', str(problem))
+
+    def _prepare_for(self, frame: Frame) -> None:
+        """Compile for a new camera size here, so that it is said and not taken for a hang."""
+        camera = (*frame.image.shape[:2], frame.channel_order)
+        if camera == self._camera:
+            return
+        start_s = time.perf_counter()
+        self._pipeline.engine.prepare(camera[:2], frame.channel_order)
+        before = 'prepared for {1}x{0} {2}'.format(*self._camera) if self._camera else 'new'
+        self._logger.info(
+            f'camera images are {camera[1]}x{camera[0]} {camera[2]} ({before}): prepared in '
+            f'{time.perf_counter() - start_s:.2f} s'
+        )
+        self._camera = camera
+
+    def _is_wanted(self, parameter: str, publisher: Any) -> bool:
+        return bool(self._get_parameter(parameter)) and publisher.get_subscription_count() > 0
+
+    def _publish_overlay(self, frame: Frame, mask: np.ndarray) -> None:
+        encoding = 'rgb8' if frame.channel_order == 'rgb' else 'bgr8'
+        draw_overlay(
+            frame.image,
+            frame.channel_order,
+            mask,
+            self._pipeline.engine.metadata.label_space,
+            alpha=self._get_parameter('output.overlay_alpha'),
+            out=self._overlay.pixels(*frame.image.shape[:2], encoding),
+        )
+        self._publish(self._publishers.overlay, self._overlay.message(frame.header))
+
+    def _publish(self, publisher: Any, message: Any) -> bool:
+        try:
+            publisher.publish(message)
+        # rclpy raises RCLError, a RuntimeError, e.g. when shared memory is full
+        except RuntimeError as error:
+            self._statistics.count_publish_failure(f'{publisher.topic_name}: {error}')
+            self._error.log(
+                f'publish {publisher.topic_name}',
+                f'cannot publish {publisher.topic_name}: {error}; large images need the transport '
+                'profile config/fastdds.xml (FASTDDS_DEFAULT_PROFILES_FILE)',
+            )
+            return False
+        return True

@@ -1,0 +1,336 @@
+# Copyright 2026 seg_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""Plays camera messages to a running node over DDS and times the masks that come back."""
+
+from __future__ import annotations
+
+import queue
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from sensor_msgs.msg import CompressedImage, Image
+
+from seg_perception.errors import UserError
+from seg_perception.ros.environment import prepare_this_process
+from seg_perception.ros.qos import COMPRESSED, name_image_topic, product_qos
+
+# A mask that took longer than this counts as lost.
+DRAIN_TIMEOUT_S = 5.0
+SETTLE_S = 0.3
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """Where and how fast to play.
+
+    Attributes:
+        image_topic: topic of the node's camera, without '/compressed'.
+        image_transport: 'raw' or 'compressed'; what the messages are.
+        node_name: full name of the node under test.
+        rate_factor: 1.0 plays at the recording's own rate, 2.0 twice as fast.
+        with_confidence: subscribe to ~/confidence too and hand it out with the mask.
+        match_timeout_s: how long to wait for the node's subscription.
+
+    """
+
+    image_topic: str = '/image'
+    image_transport: str = 'raw'
+    node_name: str = '/segnext'
+    rate_factor: float = 1.0
+    with_confidence: bool = True
+    match_timeout_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class ReplayedMask:
+    """A mask as it came back.
+
+    Attributes:
+        stamp_ns: stamp of its header, that of its image.
+        mask: (H, W) uint8 class ids.
+        confidence: (H, W) uint8; None when not subscribed or lost.
+        latency_ms: from the call of publish() to the callback of the mask.
+
+    """
+
+    stamp_ns: int
+    mask: np.ndarray
+    confidence: np.ndarray | None
+    latency_ms: float
+
+
+@dataclass
+class ReplayResult:
+    """What came of a replay.
+
+    Attributes:
+        published: images sent.
+        received: masks that came back.
+        latencies_ms: of the masks, in the order in which they came.
+        receive_times_s: when they came, seconds since the first image was sent.
+        duration_s: from the first image to the last mask.
+        diagnostics: key and value of the node's last status on /diagnostics.
+        diagnostics_level: its level, 0 OK, 1 WARN, 2 ERROR; -1 when none came.
+        diagnostics_message: its message.
+
+    """
+
+    published: int = 0
+    received: int = 0
+    latencies_ms: list[float] = field(default_factory=list)
+    receive_times_s: list[float] = field(default_factory=list)
+    duration_s: float = 0.0
+    diagnostics: dict[str, str] = field(default_factory=dict)
+    diagnostics_level: int = -1
+    diagnostics_message: str = ''
+
+    @property
+    def fps(self) -> float:
+        """Masks per second, from the first mask to the last."""
+        if len(self.receive_times_s) < 2:
+            return 0.0
+        return (self.received - 1) / (self.receive_times_s[-1] - self.receive_times_s[0])
+
+
+class LiveReplay:
+    """Plays messages once and collects the masks.
+
+    The camera is published as cameras do, best effort; `on_mask` runs in a thread of its own, so
+    that slow scoring does not make the times wrong. On a small machine it still takes processor
+    time from the node: keep it light and score afterwards.
+
+    Args:
+        messages: (time in ns, message) in order; a message is the CDR bytes of a recording or a
+            message object of rclpy. Only differences of the times count.
+        config: topics and speed.
+        on_mask: called with each mask, in the order of arrival.
+
+    """
+
+    def __init__(
+        self,
+        messages: Iterable[tuple[int, Any]],
+        config: ReplayConfig,
+        on_mask: Callable[[ReplayedMask], None] | None = None,
+    ) -> None:
+        self._messages = messages
+        self._config = config
+        self._on_mask = on_mask
+        self._lock = threading.Lock()
+        self._sent_s: dict[int, float] = {}
+        self._waiting: dict[int, tuple[np.ndarray, float]] = {}
+        self._early_confidence: dict[int, np.ndarray] = {}
+        self._finished: queue.Queue[ReplayedMask | None] = queue.Queue()
+        self._result = ReplayResult()
+        self._start_s = 0.0
+        self._diagnostics_count = 0
+        self._consumer_error: BaseException | None = None
+
+    def run(self) -> ReplayResult:
+        """Play all messages, wait for the last mask and return the figures.
+
+        Raises:
+            UserError: no node listens on the image topic.
+
+        """
+        prepare_this_process()
+        context = Context()
+        rclpy.init(context=context)
+        node = rclpy.create_node('seg_perception_replay', context=context)
+        executor = SingleThreadedExecutor(context=context)
+        executor.add_node(node)
+        publisher = self._connect(node)
+        spinner = threading.Thread(target=spin, args=(executor,), name='replay_executor')
+        consumer = threading.Thread(target=self._consume, name='replay_consumer')
+        spinner.start()
+        consumer.start()
+        try:
+            self._wait_until_matched(node, publisher)
+            last_stamp_ns = self._play(publisher)
+            self._drain(last_stamp_ns)
+        finally:
+            # executor, then its thread, then the context: any other order aborts the process
+            executor.shutdown()
+            spinner.join()
+            self._hand_out_unpaired()
+            self._finished.put(None)
+            consumer.join()
+            node.destroy_node()
+            rclpy.try_shutdown(context=context)
+        if self._consumer_error is not None:
+            raise self._consumer_error
+        return self._result
+
+    def _connect(self, node: Any) -> Any:
+        config = self._config
+        is_compressed = config.image_transport == COMPRESSED
+        publisher = node.create_publisher(
+            CompressedImage if is_compressed else Image,
+            name_image_topic(config.image_topic, config.image_transport),
+            qos_profile_sensor_data,
+        )
+        node.create_subscription(
+            Image, f'{config.node_name}/mask', self._on_mask_message, product_qos(10)
+        )
+        if config.with_confidence:
+            node.create_subscription(
+                Image, f'{config.node_name}/confidence', self._on_confidence, product_qos(10)
+            )
+        node.create_subscription(
+            DiagnosticArray, '/diagnostics', self._on_diagnostics, QoSProfile(depth=10)
+        )
+        return publisher
+
+    def _wait_until_matched(self, node: Any, publisher: Any) -> None:
+        deadline_s = time.monotonic() + self._config.match_timeout_s
+        products = ['mask', 'confidence'] if self._config.with_confidence else ['mask']
+        while True:
+            missing = [
+                name
+                for name in products
+                if not node.count_publishers(f'{self._config.node_name}/{name}')
+            ]
+            if publisher.get_subscription_count() > 0 and not missing:
+                # the node's publishers learn of our subscriptions a little later
+                time.sleep(SETTLE_S)
+                return
+            if time.monotonic() > deadline_s:
+                raise UserError(
+                    f'no segmentation node {self._config.node_name} listens on '
+                    f'{publisher.topic_name} after {self._config.match_timeout_s:.0f} s'
+                    + (f' (nobody publishes {", ".join(missing)})' if missing else '')
+                    + '; is it active, with its image remapped to this topic?'
+                )
+            time.sleep(0.02)
+
+    def _play(self, publisher: Any) -> int:
+        """Publish all messages when they are due; return the stamp of the last one."""
+        first_ns: int | None = None
+        stamp_ns = 0
+        self._start_s = time.perf_counter()
+        for time_ns, message in self._messages:
+            if isinstance(message, (bytearray, memoryview)):
+                message = bytes(message)  # rclpy publishes bytes as they are, and only bytes
+            if first_ns is None:
+                first_ns = time_ns
+                self._start_s = time.perf_counter()
+            due_s = self._start_s + (time_ns - first_ns) * 1e-9 / self._config.rate_factor
+            delay_s = due_s - time.perf_counter()
+            if delay_s > 0:
+                time.sleep(delay_s)
+            stamp_ns = read_stamp_ns(message)
+            with self._lock:
+                self._sent_s[stamp_ns] = time.perf_counter()
+                self._result.published += 1
+            publisher.publish(message)
+        return stamp_ns
+
+    def _drain(self, last_stamp_ns: int) -> None:
+        """Wait for the mask of the last image, then for one more status of the node."""
+        deadline_s = time.monotonic() + DRAIN_TIMEOUT_S
+        while time.monotonic() < deadline_s:
+            with self._lock:
+                is_done = last_stamp_ns not in self._sent_s and last_stamp_ns not in self._waiting
+            if is_done:
+                break
+            time.sleep(0.01)
+        count = self._diagnostics_count
+        deadline_s = time.monotonic() + 3.0
+        # the second one from now was surely composed after the last mask
+        while self._diagnostics_count < count + 2 and time.monotonic() < deadline_s:
+            time.sleep(0.02)
+
+    def _on_mask_message(self, message: Image) -> None:
+        received_s = time.perf_counter()
+        stamp_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        with self._lock:
+            sent_s = self._sent_s.pop(stamp_ns, None)
+            if sent_s is None:
+                return  # of somebody else's image, or of a stamp that was sent twice
+            latency_ms = (received_s - sent_s) * 1e3
+            self._result.received += 1
+            self._result.latencies_ms.append(latency_ms)
+            self._result.receive_times_s.append(received_s - self._start_s)
+            self._result.duration_s = received_s - self._start_s
+            mask = view_mono8(message)
+            confidence = self._early_confidence.pop(stamp_ns, None)
+            if self._config.with_confidence and confidence is None:
+                self._waiting[stamp_ns] = (mask, latency_ms)
+                return
+        self._finished.put(ReplayedMask(stamp_ns, mask, confidence, latency_ms))
+
+    def _on_confidence(self, message: Image) -> None:
+        stamp_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        with self._lock:
+            waiting = self._waiting.pop(stamp_ns, None)
+            if waiting is None:
+                if stamp_ns in self._sent_s:
+                    self._early_confidence[stamp_ns] = view_mono8(message)
+                return
+        self._finished.put(ReplayedMask(stamp_ns, waiting[0], view_mono8(message), waiting[1]))
+
+    def _hand_out_unpaired(self) -> None:
+        """Give out masks whose confidence never came."""
+        for stamp_ns, (mask, latency_ms) in self._waiting.items():
+            self._finished.put(ReplayedMask(stamp_ns, mask, None, latency_ms))
+        self._waiting.clear()
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        name = f'{self._config.node_name.lstrip("/")}: segmentation'
+        for status in message.status:
+            if status.name == name:
+                self._result.diagnostics = {value.key: value.value for value in status.values}
+                self._result.diagnostics_level = int.from_bytes(status.level, 'little')
+                self._result.diagnostics_message = status.message
+                self._diagnostics_count += 1
+
+    def _consume(self) -> None:
+        while (replayed := self._finished.get()) is not None:
+            if self._on_mask is None or self._consumer_error is not None:
+                continue
+            try:
+                self._on_mask(replayed)
+            # raised again by run(), in the caller's thread
+            except BaseException as error:
+                self._consumer_error = error
+
+
+def spin(executor: Any) -> None:
+    """Spin until the executor is shut down."""
+    try:
+        executor.spin()
+    except ExternalShutdownException:
+        return
+
+
+def read_stamp_ns(message: Any) -> int:
+    """Return the header's stamp of a message object, or of CDR bytes that begin with a Header.
+
+    Four bytes of encapsulation come first; the second tells the byte order.
+
+    Raises:
+        ValueError: fewer than 12 bytes.
+
+    """
+    if not isinstance(message, bytes):
+        return int(message.header.stamp.sec * 10**9 + message.header.stamp.nanosec)
+    if len(message) < 12:
+        raise ValueError(f'{len(message)} bytes are too few for a message with a header')
+    seconds, nanoseconds = struct.unpack_from('<iI' if message[1] & 1 else '>iI', message, 4)
+    return int(seconds * 10**9 + nanoseconds)
+
+
+def view_mono8(message: Image) -> np.ndarray:
+    """Return a mono8 message's pixels as (H, W) uint8, without a copy."""
+    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
+    return rows[:, : message.width]
