@@ -111,15 +111,24 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
                 'not the web page that leads to it?'
             )
     except READ_ERRORS as error:
-        reason = str(error).strip().split('\n')[0] or type(error).__name__
         raise UserError(
-            f'{path} cannot be read as a checkpoint: {reason}. It holds {path.stat().st_size} '
-            'bytes; when it is shorter than published, download it again'
+            f'{path} cannot be read as a checkpoint: {find_reason(error)}. It holds '
+            f'{path.stat().st_size} bytes; when it is shorter than published, download it again'
         ) from error
     tensors = unwrap_state_dict(content)
     if not tensors:
         raise UserError(f'{path} holds no weights: expected a state dict of named tensors')
     return tensors
+
+
+def find_reason(error: Exception) -> str:
+    """Take the one line that says what is wrong out of torch's pages of advice."""
+    lines = [line.strip() for line in str(error).split('\n')]
+    lines = [line for line in lines if line and not line.startswith('Check the documentation')]
+    if not lines:
+        return type(error).__name__
+    # the advice to load without weights_only comes first, then the reason
+    return lines[-1 if isinstance(error, pickle.UnpicklingError) else 0].rstrip('.')
 
 
 def load_pickle(path: Path) -> Any:
