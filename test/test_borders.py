@@ -13,8 +13,18 @@ import seg_perception
 
 PACKAGE = Path(seg_perception.__file__).parent
 ROS_MODULES = {
-    'rclpy', 'sensor_msgs', 'nav_msgs', 'std_msgs', 'geometry_msgs', 'diagnostic_msgs',
-    'lifecycle_msgs', 'rcl_interfaces', 'vision_msgs', 'tf2_ros', 'cv_bridge', 'builtin_interfaces',
+    'builtin_interfaces',
+    'cv_bridge',
+    'diagnostic_msgs',
+    'geometry_msgs',
+    'lifecycle_msgs',
+    'nav_msgs',
+    'rcl_interfaces',
+    'rclpy',
+    'sensor_msgs',
+    'std_msgs',
+    'tf2_ros',
+    'vision_msgs',
 }
 LIGHT_MODULES = [
     'seg_perception.cli',
