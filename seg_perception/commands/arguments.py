@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import re
+from collections.abc import Iterable
 
 from seg_perception.errors import UserError
 
@@ -34,3 +35,10 @@ def require_packages(extra: str, *modules: str) -> None:
             f'this needs {", ".join(missing)}, not installed here; '
             f'pip install "seg_perception[{extra}]"'
         )
+
+
+def show_progress(items: Iterable, name: str, total: int, unit: str) -> Iterable:
+    """Wrap an iterable in a progress bar, which is drawn on a terminal and not into a log."""
+    from tqdm import tqdm
+
+    return tqdm(items, name, total, unit=unit, disable=None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from seg_perception.commands.arguments import parse_size, require_packages
+from seg_perception.commands.arguments import parse_size, require_packages, show_progress
 
 NAME = 'bag'
 HELP = 'make a rosbag2 recording of a sample drive, images or a video; look into one'
@@ -164,8 +164,6 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
 
 def run_sample(arguments: argparse.Namespace) -> None:
     """Record a sample drive."""
-    from tqdm import tqdm
-
     from seg_perception.evaluation.sample_recording import SampleBagConfig, write_sample_bag
 
     height_px, width_px = arguments.size
@@ -181,7 +179,7 @@ def run_sample(arguments: argparse.Namespace) -> None:
     write_sample_bag(
         arguments.out,
         config,
-        lambda frames: tqdm(frames, 'sample drive', arguments.frames, unit='frame'),
+        lambda frames: show_progress(frames, 'sample drive', arguments.frames, 'frame'),
     )
     print(f'{arguments.out}: {arguments.frames} frames, {height_px}x{width_px}')
 
@@ -227,8 +225,6 @@ def _record(
     raw: bool = False,
     jpeg_quality: int = 0,
 ) -> None:
-    from tqdm import tqdm
-
     from seg_perception.evaluation.camera_files import load_camera_calibration
     from seg_perception.evaluation.recording import CameraBagConfig, write_camera_bag
 
@@ -245,7 +241,7 @@ def _record(
         overwrite=arguments.overwrite,
     )
     written = write_camera_bag(
-        tqdm(source, origin.name, count, unit='image'), arguments.out, config
+        show_progress(source, origin.name, count, 'image'), arguments.out, config
     )
     labelled = f', labels: {label_space}' if label_space else ', no labels'
     print(f'{arguments.out}: {written} images{labelled}')

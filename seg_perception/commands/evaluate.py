@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from seg_perception.commands.arguments import parse_size, require_packages
+from seg_perception.commands.arguments import parse_size, require_packages, show_progress
 
 NAME = 'evaluate'
 HELP = 'score and time a model on a bag, offline'
@@ -57,11 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate and report."""
     require_packages('bags', 'rosbags', 'tqdm', 'cv2')
-    from tqdm import tqdm
-
-    from seg_perception.engines.base import EngineError
     from seg_perception.engines.select import EngineConfig, load_engine
-    from seg_perception.errors import UserError
     from seg_perception.evaluation.evaluate import EvaluationConfig, evaluate_bag
     from seg_perception.pipeline import SegmentationPipeline
     from seg_perception.resources import find_model
@@ -75,28 +71,27 @@ def run(arguments: argparse.Namespace) -> int:
         limit=arguments.limit,
         video=arguments.video,
     )
-    try:
-        engine = load_engine(
-            EngineConfig(
-                model_path=model_path,
-                backend=arguments.backend,
-                precision=arguments.precision,
-                height_px=arguments.input_size[0],
-                width_px=arguments.input_size[1],
-                fit=arguments.fit,
-                threads=arguments.threads,
-            )
+    engine = load_engine(
+        EngineConfig(
+            model_path=str(model_path),
+            backend=arguments.backend,
+            precision=arguments.precision,
+            height_px=arguments.input_size[0],
+            width_px=arguments.input_size[1],
+            fit=arguments.fit,
+            threads=arguments.threads,
         )
-        pipeline = SegmentationPipeline(engine)
-        try:
-            result = evaluate_bag(
-                pipeline, config, lambda items, total: tqdm(items, 'evaluate', total, unit='image')
-            )
-            report(arguments, model_path, engine, result)
-        finally:
-            pipeline.close()
-    except EngineError as error:
-        raise UserError(str(error)) from error
+    )
+    pipeline = SegmentationPipeline(engine)
+    try:
+        result = evaluate_bag(
+            pipeline,
+            config,
+            lambda items, total: show_progress(items, 'evaluate', total, 'image'),
+        )
+        report(arguments, model_path, engine, result)
+    finally:
+        pipeline.close()
     return 0
 
 

@@ -8,6 +8,8 @@ hashes are equal in Humble, Jazzy and Kilted).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -278,4 +280,64 @@ def make_occupancy_grid(
             origin=make_pose(origin),
         ),
         data=np.ascontiguousarray(cells, dtype=np.int8).reshape(-1),
+    )
+
+
+@dataclass(frozen=True)
+class BoxMarker:
+    """A box to be shown by RViz: (4, 4) pose of its middle, edge lengths along its axes."""
+
+    namespace: str
+    marker_id: int
+    pose: npt.NDArray[np.float64]
+    size_m: tuple[float, float, float]
+    color_rgb: tuple[int, int, int]
+
+
+def make_markers(
+    boxes: Sequence[BoxMarker], lifetime_ns: int, stamp_ns: int, frame_id: str
+) -> Any:
+    """Build a visualization_msgs/MarkerArray of boxes.
+
+    Args:
+        boxes: The boxes, told apart by namespace and id.
+        lifetime_ns: How long a box is shown when no newer message has it.
+        stamp_ns: Time of the headers, ns.
+        frame_id: Frame of the poses.
+    """
+    markers = [make_marker(box, lifetime_ns, stamp_ns, frame_id) for box in boxes]
+    return get_message_type('visualization_msgs/msg/MarkerArray')(markers=markers)
+
+
+def make_marker(box: BoxMarker, lifetime_ns: int, stamp_ns: int, frame_id: str) -> Any:
+    """Build the visualization_msgs/Marker of one box."""
+    marker_type = get_message_type('visualization_msgs/msg/Marker')
+    red, green, blue = (channel / 255.0 for channel in box.color_rgb)
+    seconds, nanoseconds = divmod(lifetime_ns, NANOSECONDS_PER_SECOND)
+    return marker_type(
+        header=make_header(stamp_ns, frame_id),
+        ns=box.namespace,
+        id=box.marker_id,
+        type=marker_type.CUBE,
+        action=marker_type.ADD,
+        pose=make_pose(box.pose),
+        scale=make_vector(*box.size_m),
+        color=get_message_type('std_msgs/msg/ColorRGBA')(r=red, g=green, b=blue, a=0.5),
+        lifetime=get_message_type('builtin_interfaces/msg/Duration')(
+            sec=seconds, nanosec=nanoseconds
+        ),
+        frame_locked=False,
+        points=[],
+        colors=[],
+        texture_resource='',
+        texture=get_message_type('sensor_msgs/msg/CompressedImage')(
+            header=make_header(0, ''), format='', data=np.empty(0, dtype=np.uint8)
+        ),
+        uv_coordinates=[],
+        text='',
+        mesh_resource='',
+        mesh_file=get_message_type('visualization_msgs/msg/MeshFile')(
+            filename='', data=np.empty(0, dtype=np.uint8)
+        ),
+        mesh_use_embedded_materials=False,
     )

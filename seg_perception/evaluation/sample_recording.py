@@ -14,9 +14,11 @@ import numpy as np
 
 from seg_perception.errors import UserError
 from seg_perception.evaluation.bag_messages import (
+    BoxMarker,
     make_camera_info,
     make_compressed_image,
     make_image,
+    make_markers,
     make_occupancy_grid,
     make_odometry,
     make_transforms,
@@ -36,6 +38,7 @@ from seg_perception.evaluation.topics import (
     IMAGE_TYPE,
     LABEL_SPACE_KEY,
     LABEL_TOPIC,
+    OBJECTS_TOPIC,
     ODOM_FRAME,
     ODOMETRY_TOPIC,
     PANOPTIC_TOPIC,
@@ -43,7 +46,9 @@ from seg_perception.evaluation.topics import (
     STATIC_TF_TOPIC,
     TF_TOPIC,
 )
-from seg_perception.sample import SAMPLE_DRIVE_VERSION, SampleDrive
+from seg_perception.perception.labels import LabelSpace, load_label_space
+from seg_perception.sample.drive import SAMPLE_DRIVE_VERSION, SampleDrive, SampleFrame
+from seg_perception.sample.occupancy import CELL_M, SIDE_M
 
 TF_TYPE = 'tf2_msgs/msg/TFMessage'
 JPEG_QUALITY = 92
@@ -77,8 +82,13 @@ class SampleBagConfig:
                 f'seed {self.seed} and {self.frames} frames: expected a seed from 0 and at least '
                 'one frame'
             )
+        if min(self.height_px, self.width_px) < 2:
+            raise UserError(
+                f'a drive of {self.height_px}x{self.width_px} px cannot be rendered; expected at '
+                'least 2x2'
+            )
         if not 0.0 < self.rate_hz <= 1000.0:
-            raise UserError(f'a rate of {self.rate_hz} Hz is not possible')
+            raise UserError(f'a rate of {self.rate_hz} Hz is not possible; up to 1000 is')
 
 
 def write_sample_bag(
@@ -110,6 +120,7 @@ def write_sample_bag(
             f'{config.height_px}x{config.width_px}, {config.rate_hz:g} Hz'
         ),
     }
+    label_space = load_label_space('cityscapes')
     # zstd: labels, ids and depth of a frame shrink from 4.6 to some 0.4 MB at 512x1024
     with BagWriter(path, custom_data, config.overwrite, compress_chunks=True) as writer:
         announce_topics(writer, config.compressed)
@@ -119,7 +130,9 @@ def write_sample_bag(
                     drive.base_from_camera, frame.stamp_ns, BASE_FRAME, CAMERA_FRAME
                 )
                 writer.write(STATIC_TF_TOPIC, static, frame.stamp_ns)
-            for topic, message in make_sample_messages(drive, frame, config.compressed):
+            for topic, message in make_sample_messages(
+                drive, frame, label_space, config.compressed
+            ):
                 writer.write(topic, message, frame.stamp_ns)
 
 
@@ -136,44 +149,64 @@ def announce_topics(writer: BagWriter, compressed: bool) -> None:
     for topic in (LABEL_TOPIC, PANOPTIC_TOPIC, DEPTH_TOPIC):
         writer.add_topic(topic, IMAGE_TYPE)
     writer.add_topic(GROUND_CLASSES_TOPIC, 'nav_msgs/msg/OccupancyGrid')
+    writer.add_topic(OBJECTS_TOPIC, 'visualization_msgs/msg/MarkerArray')
 
 
 def make_sample_messages(
-    drive: SampleDrive, frame: Any, compressed: bool
+    drive: SampleDrive, frame: SampleFrame, label_space: LabelSpace, compressed: bool
 ) -> list[tuple[str, Any]]:
     """Return (topic, message) of everything in a frame; pose before picture, as tf wants it."""
     stamp_ns = frame.stamp_ns
-    messages = [
+    height_px, width_px = frame.label.shape
+    return [
         (TF_TOPIC, make_transforms(frame.odom_from_base, stamp_ns, ODOM_FRAME, BASE_FRAME)),
         (
             ODOMETRY_TOPIC,
-            make_odometry(frame.odom_from_base, frame.speed_mps, frame.yaw_rate, stamp_ns),
+            make_odometry(frame.odom_from_base, frame.speed_mps, frame.yaw_rate_radps, stamp_ns),
         ),
         (
             CAMERA_INFO_TOPIC,
-            make_camera_info(frame.image.shape[:2], drive.camera_matrix, stamp_ns, CAMERA_FRAME),
+            make_camera_info((height_px, width_px), drive.camera_matrix, stamp_ns, CAMERA_FRAME),
         ),
-    ]
-    if compressed:
-        bgr = np.asarray(cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR), dtype=np.uint8)
-        encoded = encode_jpeg(bgr, JPEG_QUALITY)
-        picture = make_compressed_image(encoded, 'jpeg', stamp_ns, CAMERA_FRAME)
-        messages.append((COMPRESSED_IMAGE_TOPIC, picture))
-    else:
-        messages.append((IMAGE_TOPIC, make_image(frame.image, 'rgb8', stamp_ns, CAMERA_FRAME)))
-    messages += [
+        make_camera_picture(frame, compressed),
         (LABEL_TOPIC, make_image(frame.label, 'mono8', stamp_ns, CAMERA_FRAME)),
         (PANOPTIC_TOPIC, make_image(frame.panoptic, '32SC1', stamp_ns, CAMERA_FRAME)),
         (DEPTH_TOPIC, make_image(frame.depth_m, '32FC1', stamp_ns, CAMERA_FRAME)),
         (
             GROUND_CLASSES_TOPIC,
+            # the drive counts cells forward first; an OccupancyGrid's columns go along x
             make_occupancy_grid(
-                frame.ground_classes.cells,
-                frame.ground_classes.resolution_m,
-                frame.ground_classes.origin_xy_m,
-                stamp_ns,
-                BASE_FRAME,
+                frame.ground_classes.T, CELL_M, (0.0, -SIDE_M), stamp_ns, BASE_FRAME
             ),
         ),
+        (OBJECTS_TOPIC, make_object_markers(frame, label_space, drive.rate_hz)),
     ]
-    return messages
+
+
+def make_camera_picture(frame: SampleFrame, compressed: bool) -> tuple[str, Any]:
+    """Return topic and message of the camera image, as pixels or as JPEG."""
+    if not compressed:
+        return IMAGE_TOPIC, make_image(frame.image, 'rgb8', frame.stamp_ns, CAMERA_FRAME)
+    bgr = np.asarray(cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR), dtype=np.uint8)
+    encoded = encode_jpeg(bgr, JPEG_QUALITY)
+    picture = make_compressed_image(encoded, 'jpeg', frame.stamp_ns, CAMERA_FRAME)
+    return COMPRESSED_IMAGE_TOPIC, picture
+
+
+def make_object_markers(frame: SampleFrame, label_space: LabelSpace, rate_hz: float) -> Any:
+    """Build a MarkerArray of the street's things as boxes in odom.
+
+    The namespace is the class name with `/moving` for what moves, the id the instance of the
+    panoptic image, the scale length x width x height in metres.
+    """
+    boxes = []
+    for item in frame.objects:
+        pose = np.array(item.pose, dtype=np.float64)
+        # the drive's objects stand on their origin, a marker is placed by its middle
+        pose[:3, 3] += pose[:3, 2] * item.size_m[2] / 2
+        name = label_space.class_names[item.label] + ('/moving' if item.moving else '')
+        boxes.append(
+            BoxMarker(name, item.instance, pose, item.size_m, label_space.palette[item.label])
+        )
+    # one and a half periods: boxes of things that left the scene vanish by themselves
+    return make_markers(boxes, round(1.5e9 / rate_hz), frame.stamp_ns, ODOM_FRAME)
