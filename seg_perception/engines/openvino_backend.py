@@ -1,0 +1,142 @@
+# Copyright 2026 seg_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""OpenVINO on the CPU: the engine of robots without an NVIDIA GPU.
+
+One request, inputs and outputs in memory that both sides share: no copy of the image or of the
+logits, no allocation per frame. The GIL is free during inference.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+
+from seg_perception.engines.base import (
+    CompileRequest,
+    Session,
+    choose_precision,
+    require_image,
+)
+from seg_perception.engines.contract import BackendUnavailableError, EngineError
+from seg_perception.engines.model_file import ModelFile
+from seg_perception.engines.prelude import specialise
+
+DEVICE = 'CPU'
+# OpenVINO's names of our precisions, best first; it reports BF16 only where the CPU computes it.
+CAPABILITIES = {'bf16': 'BF16', 'f32': 'FP32'}
+
+
+class OpenVinoBackend:
+    """A model in OpenVINO; see `base.Backend`."""
+
+    name = 'openvino'
+
+    def __init__(self, model: ModelFile, precision: str = 'auto', threads: int = 0) -> None:
+        """Ask the device what it can do.
+
+        Args:
+            model: the model file.
+            precision: 'auto' (bf16 where the CPU has it, else f32), 'f32' or 'bf16'.
+            threads: CPU threads, 0 for all physical cores.
+
+        Raises:
+            BackendUnavailableError: OpenVINO is not installed or finds no CPU device.
+            EngineError: the precision is not available.
+        """
+        try:
+            import openvino
+        except ImportError as error:
+            raise BackendUnavailableError(
+                f'OpenVINO is not installed ({error}); pip install openvino'
+            ) from error
+        self._openvino = openvino
+        self._model = model
+        self._core = openvino.Core()
+        try:
+            device = str(self._core.get_property(DEVICE, 'FULL_DEVICE_NAME')).strip()
+            reported = self._core.get_property(DEVICE, 'OPTIMIZATION_CAPABILITIES')
+        except RuntimeError as error:
+            raise BackendUnavailableError(
+                f'OpenVINO {openvino.__version__} has no {DEVICE} device: {error}'
+            ) from error
+        known = {name: True for name, theirs in CAPABILITIES.items() if theirs in reported}
+        self.precision = choose_precision(precision, known, self.name, device)
+        self._properties: dict[str, object] = {
+            'PERFORMANCE_HINT': 'LATENCY',
+            'NUM_STREAMS': 1,
+            'INFERENCE_PRECISION_HINT': self.precision,
+        }
+        if threads > 0:
+            self._properties['INFERENCE_NUM_THREADS'] = threads
+        self.threads = threads
+        version = openvino.__version__.split('-')[0]
+        self.description = f'OpenVINO {version} on {device}'
+
+    def compile(self, request: CompileRequest) -> Session:
+        """Compile for one camera; about 1 s. Raises EngineError where OpenVINO refuses."""
+        graph = specialise(
+            self._model.graph,
+            self._model.metadata,
+            request.camera_hw,
+            request.network_hw,
+            request.fit,
+            request.channel_order,
+        )
+        try:
+            model = self._core.read_model(graph.SerializeToString())
+            compiled = self._core.compile_model(model, DEVICE, self._properties)
+            if self.threads == 0:
+                self.threads = int(compiled.get_property('INFERENCE_NUM_THREADS'))
+            return OpenVinoSession(self._openvino, compiled, request)
+        except RuntimeError as error:
+            raise EngineError(
+                f'OpenVINO cannot compile {self._model.path} for a camera of '
+                f'{request.camera_hw[0]}x{request.camera_hw[1]}: {error}'
+            ) from error
+
+    def close(self) -> None:
+        """Drop OpenVINO's core; sessions that are still open keep working."""
+        self._core = None
+
+
+class OpenVinoSession:
+    """One compiled model and its request; see `base.Session`."""
+
+    def __init__(self, openvino: object, compiled: object, request: CompileRequest) -> None:
+        """Allocate the logits that every call writes to."""
+        self._tensor = openvino.Tensor  # type: ignore[attr-defined]
+        self._request = request
+        shape = tuple(compiled.output(0).shape)  # type: ignore[attr-defined]
+        self._logits = np.empty(shape, np.float32)
+        self._infer_request = compiled.create_infer_request()  # type: ignore[attr-defined]
+        self._infer_request.set_output_tensor(self._tensor(self._logits, shared_memory=True))
+
+    def infer(self, image: np.ndarray) -> np.ndarray:
+        """Run on (H, W, 3) uint8, read in place; return (C, h, w) float32."""
+        require_image(image, self._request)
+        image = np.ascontiguousarray(image)
+        tensor = self._tensor(view_as_writable(image), shared_memory=True)
+        try:
+            self._infer_request.set_input_tensor(tensor)
+            self._infer_request.start_async()
+            self._infer_request.wait()
+        except RuntimeError as error:
+            raise EngineError(f'OpenVINO failed on a frame: {error}') from error
+        return self._logits[0]
+
+    def close(self) -> None:
+        """Free the request and what was compiled."""
+        self._infer_request = None
+
+
+def view_as_writable(image: np.ndarray) -> np.ndarray:
+    """Return the same memory as a writable array: OpenVINO shares no other, and only reads it.
+
+    The image must outlive the view.
+    """
+    if image.flags.writeable:
+        return image
+    address = image.__array_interface__['data'][0]
+    memory = (ctypes.c_uint8 * image.nbytes).from_address(address)
+    return np.frombuffer(memoryview(memory), np.uint8).reshape(image.shape)

@@ -1,0 +1,142 @@
+# Copyright 2026 seg_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""Chooses the backend for a model file. Importing this module imports no engine library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+
+from seg_perception.engines.base import PRECISIONS, Backend
+from seg_perception.engines.contract import BackendUnavailableError, EngineError
+from seg_perception.engines.engine import Engine
+from seg_perception.engines.model_file import ModelFile, load_model_file
+
+
+@dataclass(frozen=True)
+class BackendEntry:
+    """Where a backend is: a class `(model, precision, threads)` of the form `base.Backend`."""
+
+    name: str
+    module: str
+    class_name: str
+
+    def load(self, model: ModelFile, precision: str, threads: int) -> Backend:
+        """Import the backend's library and load the model.
+
+        Raises:
+            BackendUnavailableError: this machine cannot run it.
+            EngineError: it runs, but not this model or precision.
+        """
+        backend_class = getattr(import_module(self.module), self.class_name)
+        return backend_class(model, precision, threads)
+
+
+# Fastest first: the order in which 'auto' tries them.
+BACKENDS = {
+    entry.name: entry
+    for entry in (
+        BackendEntry('openvino', 'seg_perception.engines.openvino_backend', 'OpenVinoBackend'),
+        BackendEntry('torch', 'seg_perception.engines.torch_backend', 'TorchBackend'),
+    )
+}
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """What to run and how.
+
+    Attributes:
+        model_path: an ONNX file of `seg_perception export`.
+        backend: 'auto' for the fastest that works here, or a name of BACKENDS.
+        precision: 'auto', 'f32' or 'bf16'.
+        height_px: height of the network input, 0 for the file's.
+        width_px: width of the network input, 0 for the file's.
+        fit: 'letterbox', 'stretch', or '' for the file's.
+        threads: CPU threads, 0 for all physical cores.
+        allow_fallback: take the next backend or precision where the one that was asked for
+            is not available, instead of raising.
+    """
+
+    model_path: str
+    backend: str = 'auto'
+    precision: str = 'auto'
+    height_px: int = 0
+    width_px: int = 0
+    fit: str = ''
+    threads: int = 0
+    allow_fallback: bool = True
+
+
+def load_engine(config: EngineConfig) -> Engine:
+    """Load a model file on the backend of the configuration.
+
+    Raises:
+        EngineError: the file, a setting or every backend that may be used fails; one line.
+    """
+    if config.backend != 'auto' and config.backend not in BACKENDS:
+        raise EngineError(
+            f"unknown backend '{config.backend}'; use auto or one of: {', '.join(BACKENDS)}"
+        )
+    if config.precision not in PRECISIONS:
+        raise EngineError(
+            f"unknown precision '{config.precision}'; use one of: {', '.join(PRECISIONS)}"
+        )
+    if config.threads < 0:
+        raise EngineError(f'threads is {config.threads}, expected 0 (all physical cores) or more')
+    model = load_model_file(config.model_path)
+    contract = model.metadata.input.override(config.height_px, config.width_px, config.fit)
+    reasons: list[str] = []
+    for entry in list_candidates(config):
+        try:
+            backend, precision_reason = load_backend(entry, model, config)
+        except BackendUnavailableError as error:
+            if entry.name == config.backend and not config.allow_fallback:
+                raise EngineError(
+                    f'backend {entry.name} cannot be used: {error}; use backend auto or allow '
+                    'fallback to run on another one'
+                ) from error
+            reasons.append(f'{entry.name}: {error}')
+            continue
+        if precision_reason:
+            reasons.append(precision_reason)
+        choice = describe_choice(config, entry.name, reasons)
+        return Engine(backend, model.metadata, contract, choice, '; '.join(reasons))
+    raise EngineError('no backend can be used here: ' + '; '.join(reasons))
+
+
+def list_candidates(config: EngineConfig) -> list[BackendEntry]:
+    """List the backends to try: the one that was asked for, then the others, fastest first."""
+    if config.backend == 'auto':
+        return list(BACKENDS.values())
+    asked = BACKENDS[config.backend]
+    if not config.allow_fallback:
+        return [asked]
+    return [asked, *(entry for entry in BACKENDS.values() if entry is not asked)]
+
+
+def load_backend(
+    entry: BackendEntry, model: ModelFile, config: EngineConfig
+) -> tuple[Backend, str]:
+    """Load one backend; where it lacks the precision and fallback is allowed, in 'auto'.
+
+    Returns the backend and why its precision is not the one that was asked for, or ''.
+    """
+    try:
+        return entry.load(model, config.precision, config.threads), ''
+    except BackendUnavailableError:
+        raise
+    except EngineError as error:
+        if config.precision == 'auto' or not config.allow_fallback:
+            raise
+        backend = entry.load(model, 'auto', config.threads)
+        return backend, f'{error}; computing in {backend.precision}'
+
+
+def describe_choice(config: EngineConfig, name: str, reasons: list[str]) -> str:
+    """Say in a few words why this backend was chosen."""
+    if reasons:
+        return f'fallback, because {"; ".join(reasons)}'
+    if config.backend == 'auto':
+        return f'chosen by auto: {name} is the fastest backend here'
+    return 'as configured'
