@@ -5,9 +5,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seg_perception.commands.arguments import parse_size, require_packages, show_progress
+
+if TYPE_CHECKING:
+    from seg_perception.evaluation.sources import SourceFrame
+    from seg_perception.perception.labels import LabelSpace
 
 NAME = 'bag'
 HELP = 'make a rosbag2 recording of a sample drive, images or a video; look into one'
@@ -198,9 +204,7 @@ def run_from_images(arguments: argparse.Namespace) -> None:
         pattern=arguments.pattern,
         start_s=DEFAULT_START_S if arguments.start is None else arguments.start,
     )
-    # a label space from a file is known by the file's path, so that it can be found again
-    space_name = arguments.label_space if source.label_files else ''
-    _record(source, len(source), arguments, space_name, raw=arguments.raw)
+    _record(source, len(source), arguments, space, raw=arguments.raw)
 
 
 def run_from_video(arguments: argparse.Namespace) -> None:
@@ -214,14 +218,14 @@ def run_from_video(arguments: argparse.Namespace) -> None:
         duration_s=arguments.duration_s,
         start_s=DEFAULT_START_S if arguments.start is None else arguments.start,
     )
-    _record(source, len(source), arguments, '', jpeg_quality=arguments.compressed)
+    _record(source, len(source), arguments, None, jpeg_quality=arguments.compressed)
 
 
 def _record(
-    source,
+    source: Iterable[SourceFrame],
     count: int,
     arguments: argparse.Namespace,
-    label_space: str,
+    label_space: LabelSpace | None,
     raw: bool = False,
     jpeg_quality: int = 0,
 ) -> None:
@@ -233,7 +237,7 @@ def _record(
         calibration = load_camera_calibration(arguments.camera_info)
     origin = arguments.file if 'file' in arguments else arguments.folder
     config = CameraBagConfig(
-        source_name=origin.resolve().name,
+        source_name='/'.join(origin.resolve().parts[-2:]),
         label_space=label_space,
         raw=raw,
         jpeg_quality=jpeg_quality,
@@ -243,7 +247,7 @@ def _record(
     written = write_camera_bag(
         show_progress(source, origin.name, count, 'image'), arguments.out, config
     )
-    labelled = f', labels: {label_space}' if label_space else ', no labels'
+    labelled = ', no labels' if label_space is None else f', labels: {label_space.name}'
     print(f'{arguments.out}: {written} images{labelled}')
 
 

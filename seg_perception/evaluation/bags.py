@@ -14,8 +14,13 @@ from typing import Any
 from rosbags.interfaces import MessageDefinitionFormat
 from rosbags.rosbag2 import Reader
 from rosbags.serde import SerdeError
-from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
-from rosbags.typesys.base import TypesysError
+from rosbags.typesys import (
+    Stores,
+    TypesysError,
+    get_types_from_idl,
+    get_types_from_msg,
+    get_typestore,
+)
 
 from seg_perception.errors import UserError
 from seg_perception.evaluation.bag_messages import NANOSECONDS_PER_SECOND, get_message_store
@@ -23,6 +28,7 @@ from seg_perception.evaluation.topics import (
     COMPRESSED_IMAGE_TYPE,
     GROUND_TRUTH_NAMESPACE,
     IMAGE_TYPE,
+    LABEL_SPACE_JSON_KEY,
     LABEL_SPACE_KEY,
     LABEL_TOPIC,
 )
@@ -352,13 +358,23 @@ def find_label_topic(reader: BagReader, requested: str = '') -> str:
 
 
 def find_label_space(reader: BagReader, requested: str = '') -> LabelSpace | None:
-    """Return the label space of a recording's labels: the one asked for, or the recorded name.
+    """Return the label space of a recording's labels: the one asked for, or the recorded one.
+
+    A recording made here carries the whole space, one of other tools perhaps only its name.
 
     Raises:
-        LabelError: The name is not known here.
+        LabelError: The name is not known here, or the recorded space is damaged.
     """
-    name = requested or reader.custom_data.get(LABEL_SPACE_KEY, '')
+    custom_data = reader.custom_data
+    if not requested and LABEL_SPACE_JSON_KEY in custom_data:
+        return LabelSpace.from_json(custom_data[LABEL_SPACE_JSON_KEY])
+    name = requested or custom_data.get(LABEL_SPACE_KEY, '')
     return load_label_space(name) if name else None
+
+
+def make_label_space_entries(label_space: LabelSpace) -> dict[str, str]:
+    """Return the custom_data entries that tell readers what the labels' ids mean."""
+    return {LABEL_SPACE_KEY: label_space.name, LABEL_SPACE_JSON_KEY: label_space.to_json()}
 
 
 def format_names(names: Iterable[str]) -> str:

@@ -249,7 +249,7 @@ class _Evaluation:
         if self.scorer is not None:
             self.scorer.add(frame.stamp_ns, segmented.mask)
         if index in self.sheet_indices:
-            self.result.sheet_frames.append(self._make_sheet_frame(frame, segmented.mask))
+            self.result.sheet_frames.append(self._make_sheet_frame(frame, segmented.mask, index))
         if video is not None:
             latency_p50_ms = percentile_ms(self.result.times_ms['total'][-30:], 50) or total_ms
             lines = (
@@ -258,7 +258,7 @@ class _Evaluation:
             )
             video.write(frame.image, frame.channel_order, segmented.mask, lines)
 
-    def _make_sheet_frame(self, frame: Frame, mask: np.ndarray) -> SheetFrame:
+    def _make_sheet_frame(self, frame: Frame, mask: np.ndarray, index: int) -> SheetFrame:
         truth = None
         if self.scorer is not None:
             label = self.scorer.read_truth(frame.stamp_ns)
@@ -269,5 +269,5 @@ class _Evaluation:
             channel_order=frame.channel_order,
             mask=mask.copy(),
             truth=truth,
-            caption=f'{frame.stamp_ns * 1e-9:.3f} s',
+            caption=f'image {index + 1}',
         )

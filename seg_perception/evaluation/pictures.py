@@ -93,26 +93,26 @@ def draw_panel_text(picture: Picture, lines: Sequence[str], scale: float) -> Non
     shown = [line for line in lines if line]
     if not shown:
         return
-    margin_px = round(16 * scale)
-    pitch_px = round(36 * scale)
+    margin_px = round(24 * scale)
+    pitch_px = round(38 * scale)
+    corner_px = round(16 * scale)
     width_px = max(measure_text(line, scale)[0] for line in shown) + 2 * margin_px
-    bottom_px = min(picture.shape[0], margin_px + pitch_px * len(shown) + margin_px // 2)
-    right_px = min(picture.shape[1], margin_px // 2 + width_px)
-    panel = picture[margin_px // 2 : bottom_px, margin_px // 2 : right_px]
-    panel[:] = (panel * 0.35 + np.array(BACKGROUND_BGR) * 0.65).astype(np.uint8)
+    height_px = pitch_px * len(shown) + margin_px
+    panel = picture[corner_px : corner_px + height_px, corner_px : corner_px + width_px]
+    panel[:] = (panel * 0.3 + np.array(BACKGROUND_BGR) * 0.7).astype(np.uint8)
     for index, line in enumerate(shown):
-        baseline_px = margin_px // 2 + round((index + 0.72) * pitch_px)
+        baseline_px = corner_px + margin_px // 2 + round((index + 0.74) * pitch_px)
         color = TEXT_BGR if index == 0 else QUIET_TEXT_BGR
-        draw_text(picture, line, margin_px // 2 + margin_px, baseline_px, scale, color)
+        draw_text(picture, line, corner_px + margin_px, baseline_px, scale, color)
 
 
 def make_legend(label_space: LabelSpace, width_px: int, scale: float) -> Picture:
     """Return a strip of the given width with a swatch and a name per class, in class order."""
     swatch_px = round(24 * scale)
-    gap_px = round(10 * scale)
-    pitch_px = round(42 * scale)
-    cell_px = gap_px + swatch_px + gap_px
-    cell_px += max(measure_text(name, scale)[0] for name in label_space.class_names) + gap_px
+    gap_px = 10
+    pitch_px = round(44 * scale)
+    name_px = max(measure_text(name, scale)[0] for name in label_space.class_names)
+    cell_px = swatch_px + gap_px // 2 + name_px + gap_px
     columns = max(1, (width_px - gap_px) // cell_px)
     rows = -(-label_space.num_classes // columns)
     # even columns: 19 classes in rows of 10 and 9, not of 17 and 2
@@ -129,7 +129,7 @@ def make_legend(label_space: LabelSpace, width_px: int, scale: float) -> Picture
         color = tuple(int(channel) for channel in colors[index])
         cv2.rectangle(strip, (left_px, top_px), corner, color, cv2.FILLED)
         cv2.rectangle(strip, (left_px, top_px), corner, (90, 90, 90), 1)
-        text_left_px = left_px + swatch_px + gap_px
+        text_left_px = left_px + swatch_px + gap_px // 2
         draw_text(strip, name, text_left_px, top_px + round(swatch_px * 0.82), scale)
     return strip
 

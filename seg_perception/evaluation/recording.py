@@ -16,6 +16,7 @@ import numpy.typing as npt
 from seg_perception.errors import UserError
 from seg_perception.evaluation.bag_messages import make_compressed_image, make_image
 from seg_perception.evaluation.bag_writer import BagWriter
+from seg_perception.evaluation.bags import make_label_space_entries
 from seg_perception.evaluation.camera_files import CameraCalibration
 from seg_perception.evaluation.sources import SourceFrame, format_size
 from seg_perception.evaluation.topics import (
@@ -26,10 +27,10 @@ from seg_perception.evaluation.topics import (
     COMPRESSED_IMAGE_TYPE,
     IMAGE_TOPIC,
     IMAGE_TYPE,
-    LABEL_SPACE_KEY,
     LABEL_TOPIC,
     SOURCE_KEY,
 )
+from seg_perception.perception.labels import LabelSpace
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class CameraBagConfig:
 
     Attributes:
         source_name: What the pictures are, for the recording's metadata.
-        label_space: Name of the label space of the labels; '' without labels.
+        label_space: Label space of the labels; None without labels.
         raw: Record decoded pixels (rgb8, mono8) even when the file's bytes are at hand.
         jpeg_quality: Quality, 1..100, to encode pictures that come without file bytes as JPEG;
             0 records their pixels.
@@ -47,7 +48,7 @@ class CameraBagConfig:
     """
 
     source_name: str
-    label_space: str = ''
+    label_space: LabelSpace | None = None
     raw: bool = False
     jpeg_quality: int = 0
     calibration: CameraCalibration | None = None
@@ -68,8 +69,8 @@ def write_camera_bag(
             failed; no recording is left then.
     """
     custom_data = {SOURCE_KEY: config.source_name}
-    if config.label_space:
-        custom_data[LABEL_SPACE_KEY] = config.label_space
+    if config.label_space is not None:
+        custom_data.update(make_label_space_entries(config.label_space))
     count = 0
     with BagWriter(path, custom_data, config.overwrite) as writer:
         topics: set[str] = set()

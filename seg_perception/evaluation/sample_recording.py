@@ -24,6 +24,7 @@ from seg_perception.evaluation.bag_messages import (
     make_transforms,
 )
 from seg_perception.evaluation.bag_writer import BagWriter
+from seg_perception.evaluation.bags import make_label_space_entries
 from seg_perception.evaluation.recording import encode_jpeg
 from seg_perception.evaluation.topics import (
     BASE_FRAME,
@@ -36,7 +37,6 @@ from seg_perception.evaluation.topics import (
     GROUND_CLASSES_TOPIC,
     IMAGE_TOPIC,
     IMAGE_TYPE,
-    LABEL_SPACE_KEY,
     LABEL_TOPIC,
     OBJECTS_TOPIC,
     ODOM_FRAME,
@@ -113,14 +113,14 @@ def write_sample_bag(
         width_px=config.width_px,
         rate_hz=config.rate_hz,
     )
+    label_space = load_label_space('cityscapes')
     custom_data = {
-        LABEL_SPACE_KEY: 'cityscapes',
+        **make_label_space_entries(label_space),
         SOURCE_KEY: (
             f'sample drive {SAMPLE_DRIVE_VERSION}, seed {config.seed}, '
             f'{config.height_px}x{config.width_px}, {config.rate_hz:g} Hz'
         ),
     }
-    label_space = load_label_space('cityscapes')
     # zstd: labels, ids and depth of a frame shrink from 4.6 to some 0.4 MB at 512x1024
     with BagWriter(path, custom_data, config.overwrite, compress_chunks=True) as writer:
         announce_topics(writer, config.compressed)

@@ -28,4 +28,5 @@ CAMERA_FRAME = 'camera_optical_frame'
 
 # keys of the recording's custom_data
 LABEL_SPACE_KEY = 'seg_perception.label_space'
+LABEL_SPACE_JSON_KEY = 'seg_perception.label_space_json'
 SOURCE_KEY = 'seg_perception.source'

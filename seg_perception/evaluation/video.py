@@ -149,7 +149,7 @@ class OverlayVideo:
 
     @staticmethod
     def _text_scale(width_px: int) -> float:
-        return float(np.clip(width_px / 2048, 0.42, 0.9))
+        return float(np.clip(width_px / 2048, 0.45, 0.9))
 
     def _open(self, frame_hw: tuple[int, int]) -> cv2.VideoWriter:
         height_px, width_px = frame_hw

@@ -11,7 +11,7 @@ from recordings import START_NS, make_label, make_pixels
 
 from seg_perception.errors import UserError
 from seg_perception.evaluation.bag_messages import stamp_to_ns
-from seg_perception.evaluation.bags import BagReader, find_image_topic
+from seg_perception.evaluation.bags import BagReader, find_image_topic, find_label_space
 from seg_perception.evaluation.camera_files import load_camera_calibration
 from seg_perception.evaluation.recording import CameraBagConfig, write_camera_bag
 from seg_perception.evaluation.sources import SourceFrame
@@ -23,6 +23,7 @@ from seg_perception.evaluation.topics import (
     LABEL_TOPIC,
 )
 from seg_perception.perception.frame import FrameReader
+from seg_perception.perception.labels import LabelSpace
 
 CALIBRATION = """
 image_width: 32
@@ -91,14 +92,17 @@ def test_video_frames_as_jpeg_are_close(tmp_path):
 
 def test_labels_go_with_their_space(tmp_path):
     frames = make_frames()
-    config = CameraBagConfig('files', label_space='cityscapes')
+    # a space that no package has: a reader elsewhere knows it from the recording alone
+    space = LabelSpace('farm', tuple(f'crop {i}' for i in range(19)), ((0, 99, 0),) * 19)
+    config = CameraBagConfig('files', label_space=space)
     write_camera_bag(frames, tmp_path / 'bag', config)
     labels = read_only_message(tmp_path / 'bag', LABEL_TOPIC)
     for message, frame in zip(labels, frames, strict=True):
         assert np.array_equal(message.data.reshape(24, 32), frame.label)
         assert stamp_to_ns(message.header.stamp) == frame.stamp_ns
     with BagReader(tmp_path / 'bag') as reader:
-        assert reader.custom_data[LABEL_SPACE_KEY] == 'cityscapes'
+        assert reader.custom_data[LABEL_SPACE_KEY] == 'farm'
+        assert find_label_space(reader) == space
         assert find_image_topic(reader) == COMPRESSED_IMAGE_TOPIC
 
 
