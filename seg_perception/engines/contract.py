@@ -87,6 +87,7 @@ class ModelMetadata:
     Attributes:
         label_space: names and colours of the classes, in the order of the logits.
         input: the input contract that the file was exported for.
+        name: of the model, for reports and diagnostics.
         network: 'name', 'variant' and 'rank' of the network, enough to build it again.
         stride: pixels of the network input per logit.
         precision: type in which the graph computes, 'f32'; weights are stored as float16.
@@ -97,6 +98,7 @@ class ModelMetadata:
 
     label_space: LabelSpace
     input: InputContract
+    name: str = ''
     network: Mapping[str, Any] = field(default_factory=dict)
     stride: int = 8
     precision: str = 'f32'
@@ -109,6 +111,7 @@ class ModelMetadata:
         values: dict[str, str] = {
             'version': json.dumps(self.version),
             'label_space': self.label_space.to_json(),
+            'name': json.dumps(self.name),
             'input': json.dumps(asdict(self.input)),
             'network': json.dumps(dict(self.network)),
             'stride': json.dumps(self.stride),
@@ -148,6 +151,7 @@ class ModelMetadata:
             return ModelMetadata(
                 label_space=LabelSpace.from_json(values['label_space']),
                 input=InputContract(**contract),
+                name=json.loads(values['name']),
                 network=json.loads(values['network']),
                 stride=json.loads(values['stride']),
                 precision=json.loads(values['precision']),

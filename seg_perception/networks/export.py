@@ -7,6 +7,8 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -14,7 +16,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from seg_perception import __version__
-from seg_perception.engines.contract import ModelMetadata
+from seg_perception.engines.contract import EngineError, ModelMetadata
 from seg_perception.engines.prelude import (
     LOGITS,
     NORMALISED,
@@ -22,11 +24,112 @@ from seg_perception.engines.prelude import (
     build_dynamic_prelude,
     insert_prelude,
 )
-from seg_perception.networks.deploy import DeploySegNeXt
+from seg_perception.engines.select import EngineConfig, load_engine
+from seg_perception.errors import UserError
+from seg_perception.networks.deploy import DeploySegNeXt, describe_network, fold_segnext
+from seg_perception.networks.segnext import SegNeXt
 
 # Weights of fewer values stay float32: nothing is saved, and biases and norms stay exact.
 MIN_HALF_VALUES = 1024
 HALF_MAX = 65504.0
+# Of the largest logit. Rounding the weights to float16 moves logits by 0.1 to 1 % of it.
+MAX_RELATIVE_DIFFERENCE = 0.05
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written, and how far it is from the trained network.
+
+    Attributes:
+        path: the model file.
+        size_bytes: of the file.
+        backend: the engine that ran the file for the comparison.
+        max_difference: largest absolute difference of the logits to PyTorch.
+        logits_range: largest absolute logit of PyTorch, to judge the difference by.
+        mask_agreement: share of logits positions with the same winning class.
+    """
+
+    path: Path
+    size_bytes: int
+    backend: str
+    max_difference: float
+    logits_range: float
+    mask_agreement: float
+
+
+def write_model(
+    network: SegNeXt, metadata: ModelMetadata, path: str | os.PathLike[str]
+) -> ExportReport:
+    """Export a trained network to a file and compare the file with the network.
+
+    The file is written beside its place, compared, and moved there only if it agrees.
+
+    Raises:
+        UserError: the folder cannot be written.
+        EngineError: the file does not compute what the network does.
+    """
+    path = Path(path)
+    folded = replace(metadata, network=describe_network(network), folded=True)
+    content = export_network(fold_segnext(network), folded).SerializeToString()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix='.tmp')
+    except OSError as error:
+        raise UserError(f'cannot write {path}: {error}; choose another place') from error
+    try:
+        with os.fdopen(handle, 'wb') as file:
+            file.write(content)
+        report = compare_with_network(Path(temporary), network)
+        os.chmod(temporary, 0o644)  # mkstemp makes it private
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return replace(report, path=path)
+
+
+def compare_with_network(path: Path, network: SegNeXt) -> ExportReport:
+    """Run a model file and the network it came from on the same noise, at the file's size.
+
+    Raises:
+        EngineError: they differ by more than the rounding of the weights to float16 explains.
+    """
+    engine = load_engine(EngineConfig(str(path), precision='f32'))
+    contract = engine.metadata.input
+    image = draw_noise(contract.network_hw)
+    try:
+        found = engine.infer(image, 'rgb').copy()
+    finally:
+        engine.close()
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    mean = torch.tensor(contract.mean_rgb).reshape(1, 3, 1, 1)
+    std = torch.tensor(contract.std_rgb).reshape(1, 3, 1, 1)
+    with torch.inference_mode():
+        expected = network.cpu().eval()((pixels - mean) / std)[0].numpy()
+    difference = float(np.abs(found - expected).max())
+    logits_range = float(np.abs(expected).max())
+    if not difference <= MAX_RELATIVE_DIFFERENCE * logits_range:
+        raise EngineError(
+            f'the exported graph differs from the network by {difference:.3g} at logits up to '
+            f'{logits_range:.3g}; nothing was written. Weights that are not finite, or larger '
+            'than 65504, do this; please report it otherwise'
+        )
+    agreement = float((found.argmax(0) == expected.argmax(0)).mean())
+    size_bytes = path.stat().st_size
+    name = f'{engine.backend_name} {engine.precision}'
+    return ExportReport(path, size_bytes, name, difference, logits_range, agreement)
+
+
+def draw_noise(size_hw: tuple[int, int]) -> np.ndarray:
+    """Draw an image (H, W, 3) uint8 with structure at all scales, always the same one."""
+    generator = np.random.default_rng(0)
+    image = np.zeros((*size_hw, 3))
+    for cell_px in (1, 8, 64):
+        cells = [-(-side // cell_px) for side in size_hw]
+        level = generator.uniform(0, 85, (*cells, 3))
+        level = level.repeat(cell_px, axis=0).repeat(cell_px, axis=1)
+        image += level[: size_hw[0], : size_hw[1]]
+    return image.astype(np.uint8)
 
 
 def export_network(deployed: DeploySegNeXt, metadata: ModelMetadata) -> onnx.ModelProto:
