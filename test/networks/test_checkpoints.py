@@ -234,8 +234,9 @@ def test_half_precision_file_is_near_and_half_the_size(tmp_path, network):
     assert stored[BASES_KEY].dtype == torch.float32
     loaded = build_segnext('t', 19)
     load_weights(loaded, half)
+    near = loaded.state_dict()
     for key, tensor in network.state_dict().items():
-        torch.testing.assert_close(loaded.state_dict()[key], tensor, rtol=1e-3, atol=1e-7)
+        torch.testing.assert_close(near[key], tensor, rtol=1e-3, atol=1e-7)
 
 
 def test_weights_outside_the_precision_are_refused(tmp_path):
