@@ -118,6 +118,7 @@ class EvaluationResult:
             'stages_p95_ms': {
                 stage: percentile_ms(values, 95) for stage, values in self.times_ms.items()
             },
+            'wall_s': self.wall_s,
             'frames_received': self.frames_received,
             'frames_used': self.frames_used,
             'frames_dropped': 0,

@@ -12,7 +12,11 @@ from typing import Any
 import numpy as np
 
 from seg_perception.evaluation.files import replace_file
-from seg_perception.evaluation.pictures import SheetFrame, write_contact_sheet
+from seg_perception.evaluation.pictures import (
+    SheetFrame,
+    make_contact_sheet,
+    write_contact_sheet,
+)
 from seg_perception.evaluation.score import MaskScore
 from seg_perception.evaluation.tables import (
     format_summary_table,
@@ -27,6 +31,7 @@ __all__ = [
     'format_score',
     'format_summary_table',
     'format_table',
+    'make_contact_sheet',
     'percentile_ms',
     'print_summary_table',
     'replace_file',

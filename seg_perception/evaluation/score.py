@@ -195,13 +195,13 @@ class MaskScorer:
             mask: (H, W) uint8 ids of the model's space.
 
         Raises:
-            ValueError: Mask and label differ in size.
+            UserError: Mask and label differ in size.
         """
         if truth is None:
             self._frames_without_label += 1
             return False
         if truth.shape != mask.shape:
-            raise ValueError(
+            raise UserError(
                 f'mask is {mask.shape[0]}x{mask.shape[1]}, its label is '
                 f'{truth.shape[0]}x{truth.shape[1]}; masks must have the size of their image'
             )
@@ -252,8 +252,7 @@ class BagScorer:
         """Count the mask of an image; returns False when no label has its stamp.
 
         Raises:
-            UserError: The label is damaged.
-            ValueError: Mask and label differ in size.
+            UserError: The label is damaged, or of another size than the mask.
         """
         return self.scorer.add(self.read_truth(stamp_ns), mask)
 

@@ -102,7 +102,7 @@ def test_own_label_space_needs_no_mapping():
 
 def test_size_difference_is_named():
     scorer = score.MaskScorer(CITYSCAPES, CITYSCAPES)
-    with pytest.raises(ValueError, match='mask is 2x4, its label is 4x4'):
+    with pytest.raises(UserError, match='mask is 2x4, its label is 4x4'):
         scorer.add(np.zeros((4, 4), np.uint8), np.zeros((2, 4), np.uint8))
 
 
