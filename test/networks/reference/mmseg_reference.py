@@ -141,7 +141,7 @@ COMMANDS = {'forward': run_forward, 'train': run_training, 'keys': write_keys}
 
 if __name__ == '__main__':
     torch.manual_seed(0)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     register_all_modules()
     arguments = sys.argv[1:]
     for index in range(0, len(arguments), 3):
