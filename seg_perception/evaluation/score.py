@@ -23,7 +23,7 @@ from seg_perception.evaluation.bags import (
     find_label_topic,
     read_header_stamp_ns,
 )
-from seg_perception.evaluation.metrics import ConfusionMatrix, iou, mean_iou, pixel_accuracy
+from seg_perception.evaluation.metrics import ConfusionMatrix
 from seg_perception.perception.labels import LabelSpace, load_label_mapping
 
 UNLABELLED_ID = 255
@@ -195,7 +195,7 @@ class MaskScorer:
             mask: (H, W) uint8 ids of the model's space.
 
         Raises:
-            UserError: Mask and label differ in size.
+            UserError: Mask and label differ in size, or the label has an unknown id.
         """
         if truth is None:
             self._frames_without_label += 1
@@ -205,17 +205,18 @@ class MaskScorer:
                 f'mask is {mask.shape[0]}x{mask.shape[1]}, its label is '
                 f'{truth.shape[0]}x{truth.shape[1]}; masks must have the size of their image'
             )
-        self._confusion.add(truth, self.fold(mask))
+        try:
+            self._confusion.add(truth, self.fold(mask))
+        except ValueError as error:
+            raise UserError(f'a mask cannot be scored: {error}') from error
         self._frames_scored += 1
         return True
 
     def summarize(self) -> MaskScore:
         """Return the score over all masks so far."""
-        counts = self._confusion.counts
-        class_ious = iou(counts)
-        truth_pixels = counts.sum(axis=1)[: self.label_space.num_classes]
-        total = int(truth_pixels.sum())
-        shares = truth_pixels / max(1, total)
+        class_ious = self._confusion.iou()
+        shares = self._confusion.shares()
+        total = self._confusion.labelled_pixels
         classes = tuple(
             ClassScore(
                 name=name,
@@ -227,8 +228,8 @@ class MaskScorer:
         )
         return MaskScore(
             label_space=self.label_space.name,
-            miou=float(mean_iou(counts, self._min_share)) if total else None,
-            pixel_accuracy=float(pixel_accuracy(counts)) if total else None,
+            miou=self._confusion.mean_iou(self._min_share) if total else None,
+            pixel_accuracy=self._confusion.pixel_accuracy() if total else None,
             classes=classes,
             frames_scored=self._frames_scored,
             frames_without_label=self._frames_without_label,

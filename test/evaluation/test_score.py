@@ -106,6 +106,12 @@ def test_size_difference_is_named():
         scorer.add(np.zeros((4, 4), np.uint8), np.zeros((2, 4), np.uint8))
 
 
+def test_id_that_the_label_space_lacks_is_named():
+    scorer = score.MaskScorer(CAMVID, CITYSCAPES)
+    with pytest.raises(UserError, match='truth holds id 17, expected 0..10'):
+        scorer.add(np.full((2, 2), 17, np.uint8), np.zeros((2, 2), np.uint8))
+
+
 def test_nothing_scored_has_no_figures():
     scorer = score.MaskScorer(CITYSCAPES, CITYSCAPES)
     assert not scorer.add(None, np.zeros((4, 4), np.uint8))
