@@ -13,8 +13,9 @@ from launch import LaunchDescription
 
 PACKAGE = 'seg_perception'
 PROFILE_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE'
-# The name that the Fast DDS of humble reads
+# The name up to jazzy. Kilted warns of it at every node, so only one of the two is set.
 OLD_PROFILE_VARIABLE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
+OLD_DISTRIBUTIONS = ('humble', 'iron', 'jazzy')
 FROM_FILE = ''
 
 # Launch argument: node parameter. They overrule params_file where they are given.
@@ -107,10 +108,8 @@ def choose_transport(context) -> list:
         return []
     if not os.path.isfile(profile):
         raise FileNotFoundError(f'fastdds_profile: there is no file {profile}')
-    return [
-        SetEnvironmentVariable(PROFILE_VARIABLE, profile),
-        SetEnvironmentVariable(OLD_PROFILE_VARIABLE, profile),
-    ]
+    is_old = os.environ.get('ROS_DISTRO', '') in OLD_DISTRIBUTIONS
+    return [SetEnvironmentVariable(OLD_PROFILE_VARIABLE if is_old else PROFILE_VARIABLE, profile)]
 
 
 def start_node(context) -> list:

@@ -39,9 +39,11 @@ class LifecycleClient:
         )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        self._get_state = self._node.create_client(GetState, f'{node_name}/get_state')
-        self._change_state = self._node.create_client(ChangeState, f'{node_name}/change_state')
-        self._set_parameters = self._node.create_client(
+        self._get_state: Any = self._node.create_client(GetState, f'{node_name}/get_state')
+        self._change_state: Any = self._node.create_client(
+            ChangeState, f'{node_name}/change_state'
+        )
+        self._set_parameters: Any = self._node.create_client(
             SetParameters, f'{node_name}/set_parameters'
         )
 

@@ -225,8 +225,8 @@ def find_problem(spec: ParameterSpec, value: Any) -> str:
     if spec.choices and value not in spec.choices:
         return f'{spec.name}: expected {spec.limits}, got {describe_value(value)}'
     # "not (a <= x <= b)" also catches NaN
-    has_range = spec.minimum is not None and spec.maximum is not None
-    if has_range and not spec.minimum <= value <= spec.maximum:
+    is_bounded = spec.minimum is not None and spec.maximum is not None
+    if is_bounded and not spec.minimum <= value <= spec.maximum:  # type: ignore[operator]
         return f'{spec.name}: expected {spec.limits}, got {value}'
     return ''
 

@@ -142,10 +142,10 @@ class FrameProcessor:
             return
         start_s = time.perf_counter()
         self._pipeline.engine.prepare(camera[:2], frame.channel_order)
-        before = 'prepared for {1}x{0} {2}'.format(*self._camera) if self._camera else 'new'
+        before = '{}x{} {}'.format(*self._camera) if self._camera else 'nothing'
         self._logger.info(
-            f'camera images are {camera[1]}x{camera[0]} {camera[2]} ({before}): prepared in '
-            f'{time.perf_counter() - start_s:.2f} s'
+            f'camera images are {camera[0]}x{camera[1]} (height x width) {camera[2]}, prepared '
+            f'was {before}: prepared in {time.perf_counter() - start_s:.2f} s'
         )
         self._camera = camera
 
@@ -153,6 +153,7 @@ class FrameProcessor:
         return bool(self._get_parameter(parameter)) and publisher.get_subscription_count() > 0
 
     def _publish_overlay(self, frame: Frame, mask: np.ndarray) -> None:
+        height_px, width_px = frame.image.shape[:2]
         encoding = 'rgb8' if frame.channel_order == 'rgb' else 'bgr8'
         draw_overlay(
             frame.image,
@@ -160,7 +161,7 @@ class FrameProcessor:
             mask,
             self._pipeline.engine.metadata.label_space,
             alpha=self._get_parameter('output.overlay_alpha'),
-            out=self._overlay.pixels(*frame.image.shape[:2], encoding),
+            out=self._overlay.pixels(height_px, width_px, encoding),
         )
         self._publish(self._publishers.overlay, self._overlay.message(frame.header))
 

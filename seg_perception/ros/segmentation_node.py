@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import sys
 import time
@@ -75,7 +76,7 @@ class SegmentationNode(LifecycleNode):
         self._subscription: Any = None
         self._publishers_by_topic: dict[str, Any] = {}
         self._label_info_publisher: Any = None
-        self._silence = ThrottledLog(self.get_logger().warning, period_s=10.0)
+        self._silence = ThrottledLog(self.get_logger().warning, period_s=10.0, counts=False)
         declare_parameters(self, self._list_topics())
         self.add_on_set_parameters_callback(self._on_parameters)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
@@ -168,7 +169,7 @@ class SegmentationNode(LifecycleNode):
         start_s = time.perf_counter()
         fit = self._value('input.fit')
         config = EngineConfig(
-            model_path=find_model(self._value('model.path')),
+            model_path=str(find_model(self._value('model.path'))),
             backend=self._value('model.backend'),
             precision=self._value('model.precision'),
             height_px=self._value('input.height'),
@@ -182,7 +183,7 @@ class SegmentationNode(LifecycleNode):
         size_px, channel_order = self._choose_camera(engine)
         self._pipeline.warm_up(size_px, channel_order)
         self._engine_facts = EngineFacts(
-            model=str(config.model_path),
+            model=config.model_path,
             backend=engine.backend_name,
             precision=engine.precision,
             description=engine.description,
@@ -203,17 +204,17 @@ class SegmentationNode(LifecycleNode):
         self._publish_label_info()
         self.get_logger().info(
             f'configured in {time.perf_counter() - start_s:.1f} s: {engine.description}; prepared '
-            f'for {size_px[1]}x{size_px[0]} {channel_order} images'
+            f'for {size_px[0]}x{size_px[1]} (height x width) {channel_order} images'
         )
         if engine.is_fallback:
             self.get_logger().warning(f'fallback: {engine.fallback_reason}')
 
     def _choose_camera(self, engine: Any) -> tuple[tuple[int, int], str]:
         """Return the (height, width) and channel order to compile for before the first image."""
-        contract = engine.metadata.input
-        height_px = self._value('camera.height') or self._value('input.height')
-        width_px = self._value('camera.width') or self._value('input.width')
-        size_px = (height_px or contract.height_px, width_px or contract.width_px)
+        size_px = (
+            self._value('camera.height') or engine.input.height_px,
+            self._value('camera.width') or engine.input.width_px,
+        )
         # JPEG and PNG are decoded to BGR
         is_compressed = self._value('image_transport') == COMPRESSED
         return size_px, 'bgr' if is_compressed else self._value('camera.channel_order')
@@ -225,7 +226,7 @@ class SegmentationNode(LifecycleNode):
                 topic,
                 product_qos(self._value('output.queue_depth')),
                 event_callbacks=publisher_events(
-                    lambda event, topic=topic: self._on_incompatible_subscriber(topic, event)
+                    functools.partial(self._on_incompatible_subscriber, topic)
                 ),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )

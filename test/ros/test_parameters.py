@@ -8,10 +8,14 @@ import pytest
 import yaml
 from rclpy.parameter import Parameter
 
+from seg_perception.engines.base import PRECISIONS
+from seg_perception.engines.select import BACKENDS
+from seg_perception.perception.geometry import FITS
 from seg_perception.ros.parameter_docs import format_markdown_table, format_parameter_file
 from seg_perception.ros.parameters import (
     AT_START,
     LIVE,
+    SPEC_BY_NAME,
     SPECS,
     build_descriptor,
     check_change,
@@ -51,6 +55,12 @@ def test_parameter_file_holds_every_parameter_with_its_default_and_a_comment():
 
 def test_parameter_file_is_the_one_that_the_table_makes():
     assert CONFIG_PATH.read_text(encoding='utf-8') == format_parameter_file()
+
+
+def test_choices_are_those_of_the_engines():
+    assert SPEC_BY_NAME['model.backend'].choices == ('auto', *BACKENDS)
+    assert SPEC_BY_NAME['model.precision'].choices == PRECISIONS
+    assert SPEC_BY_NAME['input.fit'].choices == ('model', *FITS)
 
 
 def test_markdown_table_has_a_row_per_parameter():
