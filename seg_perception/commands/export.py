@@ -100,8 +100,9 @@ def run(arguments: argparse.Namespace) -> int:
         f'{report.size_bytes / 1e6:.1f} MB'
     )
     print(
-        f'largest difference from PyTorch ({report.backend}): {report.max_difference:.2g} at '
-        f'logits up to {report.logits_range:.3g}; same class at '
-        f'{100 * report.mask_agreement:.2f} % of the positions'
+        f'difference from PyTorch ({report.backend}): {report.graph_difference:.2g} with the same '
+        f'weights, {report.max_difference:.2g} with weights rounded to float16, at logits up to '
+        f'{report.logits_range:.3g}; same class at {100 * report.mask_agreement:.2f} % of the '
+        'positions'
     )
     return 0
