@@ -120,14 +120,16 @@ def make_picture_message(frame: SourceFrame, config: CameraBagConfig) -> tuple[s
 
 
 def encode_jpeg(image: npt.NDArray[np.uint8], quality: int) -> bytes:
-    """Encode a (H, W, 3) BGR or (H, W) picture as JPEG without chroma subsampling.
+    """Encode a (H, W, 3) BGR or (H, W) picture as JPEG, where possible without chroma subsampling.
 
     Raises:
         UserError: The picture is too large for JPEG (65500 px).
     """
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    # 4:2:0 would smear signs and lights of a few pixels over their neighbours
-    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    # 4:2:0 would smear signs and lights of a few pixels over their neighbours; OpenCV before
+    # 4.6, as in Ubuntu 22.04, cannot choose
+    if hasattr(cv2, 'IMWRITE_JPEG_SAMPLING_FACTOR'):
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     encoded, data = cv2.imencode('.jpg', image, options)
     if not encoded:
         raise UserError(f'a picture of {format_size(image)} cannot be written as JPEG')

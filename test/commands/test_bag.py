@@ -35,7 +35,7 @@ def images(tmp_path):
 def video(tmp_path):
     """A video of ten frames at 25 Hz."""
     path = tmp_path / 'drive.mp4'
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), 25.0, (64, 48))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), 25.0, (64, 48))
     for index in range(10):
         writer.write(np.full((48, 64, 3), 20 * index, np.uint8))
     writer.release()

@@ -31,7 +31,7 @@ def write_drive(folder, count=3, suffix='.png'):
 
 def write_video(path, count=10, rate_hz=25.0):
     """Write a video whose frame i is grey 20 * i."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), rate_hz, (64, 48))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), rate_hz, (64, 48))
     for index in range(count):
         writer.write(np.full((48, 64, 3), 20 * index, np.uint8))
     writer.release()
