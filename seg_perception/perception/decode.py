@@ -75,8 +75,8 @@ class MaskDecoder:
             decode_kernels.make_scratch(num_classes, grid.logits_width, right - left)
             for _ in self._bands
         ]
-        # All classes left out of a softmax together stay below a quarter of an 8-bit step.
-        self._softmax_margin = np.float32(math.log(4 * 255 * num_classes))
+        # All classes left out of a softmax together stay below half an 8-bit step.
+        self._softmax_margin = np.float32(math.log(2 * 255 * num_classes))
         self._no_confidence = np.empty((0, 0), np.uint8)
         self._lock = threading.Lock()
 

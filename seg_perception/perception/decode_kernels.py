@@ -240,13 +240,17 @@ def _choose_candidates(above, below, cell, after, margin, candidates, corners):
 
 @compile_kernel()
 def _load_tile_weights(x_weights, y_weights, left, top, bottom, weights):
-    for row in range(TILE):
-        y = min(top + row, bottom - 1)
-        for column in range(TILE):
-            weights[0, row * TILE + column] = x_weights[0, left + column]
-            weights[1, row * TILE + column] = x_weights[1, left + column]
-            weights[2, row * TILE + column] = y_weights[0, y]
-            weights[3, row * TILE + column] = y_weights[1, y]
+    # Unsigned indices: Numba need not look for negative ones, and LLVM vectorises the copies.
+    begin = np.uint64(left)
+    for row in range(np.uint64(TILE)):
+        start = row * np.uint64(TILE)
+        y = np.uint64(min(top + np.int64(row), bottom - 1))
+        for column in range(np.uint64(TILE)):
+            weights[0, start + column] = x_weights[0, begin + column]
+            weights[1, start + column] = x_weights[1, begin + column]
+        for column in range(np.uint64(TILE)):
+            weights[2, start + column] = y_weights[0, y]
+            weights[3, start + column] = y_weights[1, y]
 
 
 @compile_kernel()
@@ -288,10 +292,13 @@ def _blend_tile_confidence(count, corners, weights, best, total):
 @compile_kernel()
 def _store_tile(values, pixels, left, right, image):
     top, bottom, offset_y, offset_x = pixels
-    for row in range(min(bottom - top, TILE)):
-        for column in range(min(right - left, TILE)):
-            value = np.int32(values[row * TILE + column])
-            image[top + row + offset_y, left + column + offset_x] = np.uint8(value)
+    rows = np.uint64(min(bottom - top, TILE))
+    columns = np.uint64(min(right - left, TILE))
+    first_y, first_x = np.uint64(top + offset_y), np.uint64(left + offset_x)
+    for row in range(rows):
+        for column in range(columns):
+            value = np.int32(values[row * np.uint64(TILE) + column])
+            image[first_y + row, first_x + column] = np.uint8(value)
 
 
 @compile_kernel()

@@ -118,7 +118,7 @@ def make_logits(kind, num_classes, grid, seed=0):
 KINDS = ['random', 'blobs', 'integers', 'equal', 'last bits', 'mixed scales', 'tiny', 'huge']
 GRIDS = {
     'stride 8': make_grid((64, 128), (64, 128)),
-    'camera twice the network': make_grid((128, 256), (64, 128)),
+    'camera twice the network': make_grid((64, 128), (32, 64)),
     'camera half the network': make_grid((32, 64), (64, 128)),
     'camera below the logits': make_grid((5, 11), (64, 128)),
     'letterbox, wide': make_grid((60, 200), (64, 128)),
@@ -130,7 +130,7 @@ GRIDS = {
     'one column': make_grid((300, 1), (64, 128)),
     'one centre': make_grid((50, 70), (8, 8)),
     'large cells': make_grid((60, 133), (16, 32), 'stretch'),
-    'crop': make_crop_grid((100, 200), (64, 128), (10, 30), (64, 128)),
+    'crop': make_crop_grid((60, 110), (40, 64), (10, 30), (40, 64)),
     'crop at a corner': make_crop_grid((90, 131), (50, 60), (40, 71), (64, 72)),
     'crop, reduced': make_crop_grid((120, 150), (90, 100), (30, 0), (24, 32)),
 }
@@ -141,8 +141,7 @@ def grid(request):
     return request.param
 
 
-@pytest.mark.parametrize('threads', [1, 3])
-@pytest.mark.parametrize('num_classes', [1, 2, 19, 150])
+@pytest.mark.parametrize(('num_classes', 'threads'), [(1, 2), (2, 1), (19, 1), (19, 3), (150, 2)])
 def test_mask_equals_plain_interpolation_bit_for_bit(grid, num_classes, threads):
     decoder = MaskDecoder(grid, num_classes, threads=threads)
     for seed, kind in enumerate(KINDS):
@@ -162,7 +161,7 @@ def test_ties_made_by_rounding_go_to_the_lower_class():
     assert 0 < (mask == 0).sum() < mask.size
 
 
-@pytest.mark.parametrize('num_classes', [1, 2, 19, 150])
+@pytest.mark.parametrize('num_classes', [1, 19, 150])
 def test_confidence_is_within_one_step_of_the_exact_one(grid, num_classes):
     decoder = MaskDecoder(grid, num_classes)
     confidence = np.empty((grid.camera_height_px, grid.camera_width_px), np.uint8)
@@ -224,11 +223,11 @@ def test_logits_that_are_not_finite_are_refused(value, place, threads):
 
 def test_ignore_id_marks_what_the_network_did_not_see():
     grid = GRIDS['crop']
-    confidence = np.full((100, 200), 9, np.uint8)
+    confidence = np.full((60, 110), 9, np.uint8)
     logits = make_logits('blobs', 11, grid)
     mask, _ = MaskDecoder(grid, 11, ignore_id=11).decode(logits, confidence_out=confidence)
-    outside = np.ones((100, 200), bool)
-    outside[10:74, 30:158] = False
+    outside = np.ones((60, 110), bool)
+    outside[10:50, 30:94] = False
     assert (mask[outside] == 11).all() and (mask[~outside] < 11).all()
     assert not confidence[outside].any() and confidence[~outside].all()
 
