@@ -7,9 +7,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
-from seg_perception.sample.noise import hash_unit
+from seg_perception.sample.noise import compiled, compiled_parallel, hash_unit
 from seg_perception.sample.weather import Weather
 
 _TONE_MAX = 8.0
@@ -36,7 +36,7 @@ def measure_exposure(radiance: np.ndarray) -> float:
     return float(0.62 * (0.30 / level) ** 0.7)
 
 
-@njit(cache=True, parallel=True)
+@compiled_parallel
 def develop_image(radiance, solid_id, screen_id, label, gain_r, gain_g, gain_b, saturation, blur,
                   noise, vignette, tone, seed, image):
     """Write image (H, W, 3) uint8; borders of triangles are blended with their neighbours."""
@@ -69,7 +69,7 @@ def develop_image(radiance, solid_id, screen_id, label, gain_r, gain_g, gain_b, 
             image[row, column, 2] = _expose(b, row, column, seed + 2, noise, tone, scale)
 
 
-@njit(cache=True)
+@compiled
 def _tap(radiance, row, column, up, down, left, right, channel, share):
     middle = radiance[row, column, channel]
     cross = (radiance[up, column, channel] + radiance[down, column, channel] +
@@ -80,7 +80,7 @@ def _tap(radiance, row, column, up, down, left, right, channel, share):
     return middle + (tent - middle) * share
 
 
-@njit(cache=True)
+@compiled
 def _expose(value, row, column, seed, noise, tone, scale):
     """Tone curve plus roughly normal noise (sum of two uniform numbers)."""
     if value < 0.0:

@@ -11,17 +11,23 @@ the ground; the camera's optical frame z forward, x right, y down. The ground is
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Iterator
 
 import numpy as np
 
-from seg_perception.sample import materials as mt
 from seg_perception.sample.develop import develop
 from seg_perception.sample.layout import CHUNK_M, StreetPath, draw_street_style, make_rng
-from seg_perception.sample.mesh import Mesh, join_meshes
+from seg_perception.sample.mesh import Mesh, MeshPool, join_meshes
 from seg_perception.sample.occupancy import map_ground
-from seg_perception.sample.raster import fill_triangles, project_parallel, project_pinhole
+from seg_perception.sample.raster import (
+    SCREEN,
+    SOLID,
+    fill_triangles,
+    project_parallel,
+    project_pinhole,
+    read_labels,
+)
 from seg_perception.sample.scene import Chunk, ChunkBuilder, StandingObject, make_library
 from seg_perception.sample.shading import E_SUN_X, E_SUN_Z, shade_image
 from seg_perception.sample.traffic import EgoMotion, Traffic
@@ -31,7 +37,6 @@ SAMPLE_DRIVE_VERSION = 1
 FIRST_STAMP_NS = 1_700_000_000_000_000_000
 VIEW_M = 190.0
 SHADOW_PX, SHADOW_M = 1280, 96.0
-_SKY, _TERRAIN = 10, 9
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,8 @@ class SampleDrive:
         self._street = self.style.pack()
         self._odom_from_world = np.linalg.inv(self._ego.state_at(0.0)[0])
         self._chunks: OrderedDict[int, Chunk] = OrderedDict()
-        self._window: tuple[tuple[int, int], Mesh, Mesh, list[StandingObject]] | None = None
+        self._window: tuple[tuple[int, int], MeshPool, Mesh, list[StandingObject]] | None = None
+        self._shadow = np.empty((SHADOW_PX, SHADOW_PX), np.float32)
 
     def __len__(self) -> int:
         return self.frames
@@ -151,13 +157,13 @@ class SampleDrive:
         self._chunks.move_to_end(index)
         return self._chunks[index]
 
-    def _get_window(self, at: float) -> tuple[Mesh, Mesh, list[StandingObject]]:
+    def _get_window(self, at: float) -> tuple[MeshPool, Mesh, list[StandingObject]]:
         """Standing world around s = at: mesh, ground mesh, objects."""
         first = int(np.floor((at - 25.0) / CHUNK_M))
         last = int(np.floor((at + VIEW_M) / CHUNK_M))
         if self._window is None or self._window[0] != (first, last):
             chunks = [self._get_chunk(k) for k in range(first, last + 1)]
-            self._window = ((first, last), join_meshes([c.mesh for c in chunks]),
+            self._window = ((first, last), MeshPool([c.mesh for c in chunks]),
                             join_meshes([c.ground for c in chunks]),
                             [o for c in chunks for o in c.objects])
         return self._window[1], self._window[2], self._window[3]
@@ -170,15 +176,14 @@ class SampleDrive:
         world_from_base, speed = self._ego.state_at(time_s)
         standing, ground, boxes = self._get_window(self._ego.distance_at(time_s))
         movers = self._traffic.list_movers(time_s)
-        mesh = join_meshes([standing, *(m.mesh for m in movers)])
+        mesh = standing.extend([m.mesh for m in movers])
         world_from_camera = world_from_base @ self.base_from_camera
         eye = world_from_camera[:3, 3]
-        vertices = mesh.vertices - eye.astype(np.float32)
         rotation = np.ascontiguousarray(world_from_camera[:3, :3].T)
-        layers = self._rasterise(mesh, vertices, rotation)
-        label, panoptic, depth = self._read_labels(mesh, layers, rotation)
+        layers = self._rasterise(mesh, eye, rotation)
+        label, panoptic, depth = self._read_labels(mesh, layers, rotation, eye)
         frame_seed = (self.seed * 7919 + index * 104729) & 0x7FFFFFFF
-        image = self._shade(mesh, vertices, rotation, layers, label, time_s, frame_seed,
+        image = self._shade(mesh, eye, rotation, layers, label, time_s, frame_seed,
                             world_from_base)
         things = [(b, False) for b in boxes if b.instance] + [(m.box, m.moving) for m in movers]
         objects = tuple(SampleObject(b.label, b.instance, self._odom_from_world @ b.pose, b.size,
@@ -190,62 +195,52 @@ class SampleDrive:
             map_ground(ground, boxes + [m.box for m in movers if m.box.label != 12],
                        world_from_base))
 
-    def _rasterise(self, mesh: Mesh, vertices: np.ndarray, rotation: np.ndarray) -> tuple:
+    def _rasterise(self, mesh: Mesh, eye: np.ndarray, rotation: np.ndarray) -> tuple:
         """Visible triangle and 1/depth of the solid layer and of the see-through layer."""
         shape = (self.height_px, self.width_px)
         k = self.camera_matrix
-        screen = (mesh.material == mt.FENCE) | (mesh.material == mt.SPOKES)
         layers = []
-        for keep in (~screen, screen):
-            xs, ys, keys, source = project_pinhole(vertices, keep, rotation, k[0, 0], k[0, 2],
-                                                   k[1, 2], shape[1], shape[0])
-            key, ids = np.zeros(shape), np.full(shape, -1, np.int32)
-            fill_triangles(xs, ys, keys, source, mesh.material == mt.LEAF, mesh.texture,
-                           mesh.seeds, True, key, ids)
+        for layer in (SOLID, SCREEN):
+            xs, ys, keys, source = project_pinhole(
+                mesh.vertices, eye, mesh.material, layer, rotation, k[0, 0], k[0, 2], k[1, 2],
+                shape[1], shape[0])
+            key, ids = np.zeros(shape, np.float32), np.full(shape, -1, np.int32)
+            fill_triangles(xs, ys, keys, source, mesh.material, mesh.texture, mesh.seeds, True,
+                           key, ids)
             layers += [ids, key]
         return tuple(layers)
 
-    def _read_labels(self, mesh: Mesh, layers: tuple, rotation: np.ndarray) -> tuple:
-        solid_id, solid_key, screen_id, screen_key = layers
-        front = screen_key > solid_key
-        ids = np.where(front, screen_id, solid_id)
-        key = np.where(front, screen_key, solid_key)
-        seen = np.maximum(ids, 0)
+    def _read_labels(self, mesh: Mesh, layers: tuple, rotation: np.ndarray,
+                     eye: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        shape = (self.height_px, self.width_px)
+        label, panoptic = np.empty(shape, np.uint8), np.empty(shape, np.int32)
+        depth = np.empty(shape, np.float32)
         k = self.camera_matrix
-        columns = (np.arange(self.width_px) - k[0, 2]) / k[0, 0]
-        rows = (np.arange(self.height_px) - k[1, 2]) / k[1, 1]
-        slope = rotation[0, 2] * columns[None] + rotation[1, 2] * rows[:, None] + rotation[2, 2]
-        empty = ids < 0
-        beyond = np.where(slope < 0, self.camera.height_m / np.maximum(-slope, 1e-9), np.inf)
-        label = np.where(empty, np.where(slope < 0, _TERRAIN, _SKY),
-                         mesh.label[seen]).astype(np.uint8)
-        depth = np.where(empty, beyond, 1.0 / np.maximum(key, 1e-9)).astype(np.float32)
-        instance = np.where(empty | (label < 11), 0, mesh.instance[seen])
-        return label, (label.astype(np.int32) * 1000 + instance).astype(np.int32), depth
+        read_labels(*layers, mesh.label, mesh.instance, rotation, k[0, 0], k[0, 2], k[1, 2],
+                    eye[2], label, panoptic, depth)
+        return label, panoptic, depth
 
-    def _shade(self, mesh: Mesh, vertices: np.ndarray, rotation: np.ndarray, layers: tuple,
+    def _shade(self, mesh: Mesh, eye: np.ndarray, rotation: np.ndarray, layers: tuple,
                label: np.ndarray, time_s: float, frame_seed: int,
                world_from_base: np.ndarray) -> np.ndarray:
         env = self.weather.pack(time_s)
         axes = _make_light_axes(env[E_SUN_X:E_SUN_Z + 1])
         scale = SHADOW_PX / SHADOW_M
-        eye = (world_from_base @ self.base_from_camera)[:3, 3]
         middle = world_from_base[:3, 0] * (0.5 * SHADOW_M - 12.0)
         # Whole texels in the world, so that shadow edges do not swim as the camera moves.
         eye_px = axes[:2] @ eye * scale
         offset = eye_px - np.floor(eye_px + axes[:2] @ middle * scale) + 0.5 * SHADOW_PX
-        casts = (mesh.material < mt.ROAD) | (mesh.material > mt.GRAVEL)
-        xs, ys, keys, source = project_parallel(vertices, casts, axes, scale, offset[0],
-                                                offset[1], SHADOW_PX, SHADOW_PX)
-        shape = (SHADOW_PX, SHADOW_PX)
-        shadow, ids = np.full(shape, -1e30), np.full(shape, -1, np.int32)
-        fill_triangles(xs, ys, keys, source, mesh.material == mt.LEAF, mesh.texture, mesh.seeds,
-                       False, shadow, ids)
+        xs, ys, keys, source = project_parallel(mesh.vertices, eye, mesh.material, False, axes,
+                                                scale, offset[0], offset[1], SHADOW_PX, SHADOW_PX)
+        shadow = self._shadow
+        shadow.fill(-1e30)
+        fill_triangles(xs, ys, keys, source, mesh.material, mesh.texture, mesh.seeds, False,
+                       shadow, np.empty((0, 0), np.int32))
         radiance = np.empty((*label.shape, 3), np.float32)
         k = self.camera_matrix
-        shade_image(radiance, *layers, vertices, mesh.texture, mesh.normals, mesh.material,
-                    mesh.color, mesh.seeds, rotation, k[0, 0], k[0, 2], k[1, 2],
-                    self.camera.height_m, self._street, env, shadow, axes, scale, offset,
+        shade_image(radiance, *layers, eye, mesh.vertices, mesh.texture, mesh.normals,
+                    mesh.material, mesh.color, mesh.seeds, rotation, k[0, 0], k[0, 2], k[1, 2],
+                    self._street, env, shadow, axes, scale, offset,
                     self.seed & 0xFFFFF, frame_seed)
         return develop(radiance, layers[0], layers[2], label, self.weather, time_s, frame_seed)
 

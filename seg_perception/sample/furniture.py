@@ -79,7 +79,7 @@ def _add_plate(b: MeshBuilder, rng: np.random.Generator, x: float, y: float, z: 
     rgb = _SIGN_RGB[rng.integers(len(_SIGN_RGB))]
     if corners == 4:
         angle = np.pi / 4 + np.arange(4) * np.pi / 2
-        radius = np.sqrt(2.0)
+        radius = 2.0 ** 0.5
     else:
         angle = np.pi / 2 + np.arange(corners) * (2 * np.pi / corners)
         radius = 1.0
@@ -138,8 +138,9 @@ def _add_head(b: MeshBuilder, x: float, y: float, z: float, state: int, rgb: np.
 def make_signal(rng: np.random.Generator, rgb: np.ndarray, reach: float, state: int) -> Mesh:
     """Traffic light: pole, head at the side and, with reach > 0, an arm along +y."""
     b = MeshBuilder()
-    box = np.array([0.02, 0.02, 0.02]) if rng.random() < 0.6 else (
-        np.array([0.35, 0.26, 0.03]) if rng.random() < 0.5 else np.array([0.05, 0.12, 0.07]))
+    box: np.ndarray = np.array([0.02, 0.02, 0.02])
+    if rng.random() >= 0.6:
+        box = np.array([[0.05, 0.12, 0.07], [0.35, 0.26, 0.03]][int(rng.random() < 0.5)])
     board = bool(rng.random() < 0.5)
     height = 5.9 if reach > 0 else 3.6
     make_bar(b, [0, 0, 0], [0, 0, height], 0.09, 0.07, rgb, 4)

@@ -72,7 +72,7 @@ def make_ground(plan: ChunkPlan, style: StreetStyle, path: StreetPath, seed: int
         cuts += [plan.zebra[0] - 0.8, *plan.zebra]
     cuts = sorted({round(min(max(c, start), end), 3) for c in cuts})
     groups: dict[tuple[int, int], list[tuple[float, float, float, float]]] = {}
-    for s0, s1 in zip(cuts[:-1], cuts[1:]):
+    for s0, s1 in zip(cuts[:-1], cuts[1:], strict=True):
         for t0, t1, label, material in _list_zones(plan, style, 0.5 * (s0 + s1)):
             groups.setdefault((label, material), []).append((s0, s1, t0, t1))
     builder = MeshBuilder()

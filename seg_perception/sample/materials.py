@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
 from seg_perception.sample.noise import (
+    compiled,
     detail_weight,
     fractal_noise,
     hash_unit,
@@ -33,14 +32,14 @@ PAINT, GLASS, RUBBER, SIGN, LENS, CLOTH, METAL, CABIN, CARGO, SPOKES, WOOD = ran
  S_PARK_RIGHT, S_KERB, S_SIZE) = range(27)
 
 
-@njit(cache=True)
+@compiled
 def _line_cover(distance: float, half_width: float, footprint: float) -> float:
     """Share of a pixel covered by a painted line."""
     soft = max(0.012, 0.5 * footprint)
     return 1.0 - smooth_step(half_width - soft, half_width + soft, abs(distance))
 
 
-@njit(cache=True)
+@compiled
 def shade_road(s, t, footprint, kind, street, seed):
     """Asphalt with grain, patches, cracks, tyre tracks and painted marks."""
     grain = 0.0
@@ -55,10 +54,11 @@ def shade_road(s, t, footprint, kind, street, seed):
     patch = hash_unit(int(math.floor(s / 5.5)), int(math.floor(t / 1.9)), seed + 11)
     if patch < 0.10 * street[S_PATCHES]:
         tone *= 0.72 + 2.0 * patch
-    crack = abs(fractal_noise(s * 0.5, t * 0.9, seed + 13, 3) - 0.5)
-    tone *= 1.0 - 0.35 * street[S_PATCHES] * (1.0 - smooth_step(0.0, 0.012 + 0.1 * footprint,
-                                                                 crack)) * detail_weight(
-        0.3, footprint)
+    w = detail_weight(0.3, footprint)
+    if w > 0.0:
+        crack = abs(fractal_noise(s * 0.5, t * 0.9, seed + 13, 3) - 0.5)
+        tone *= 1.0 - 0.35 * w * street[S_PATCHES] * (
+            1.0 - smooth_step(0.0, 0.012 + 0.1 * footprint, crack))
     lane = (t - street[S_LANE_START]) / street[S_LANE_WIDTH]
     inside = lane - math.floor(lane)
     track = math.exp(-((abs(inside - 0.5) - 0.24) / 0.09) ** 2)
@@ -118,7 +118,7 @@ def shade_road(s, t, footprint, kind, street, seed):
     return r, g, b, 0.03, 0.0
 
 
-@njit(cache=True)
+@compiled
 def shade_sidewalk(s, t, footprint, street, seed):
     """Slabs, asphalt or bricks."""
     style = int(street[S_WALK_STYLE])
@@ -141,7 +141,7 @@ def shade_sidewalk(s, t, footprint, street, seed):
     return street[S_WALK_R] * tone, street[S_WALK_G] * tone, street[S_WALK_B] * tone, 0.03, 0.0
 
 
-@njit(cache=True)
+@compiled
 def shade_kerb(s, depth, footprint, street, seed):
     """Kerb stone: depth runs from the gutter (0) to the sidewalk side (1)."""
     tone = street[S_KERB] * (0.85 + 0.3 * value_noise(s * 3.0, depth * 2.0, seed + 51))
@@ -154,7 +154,7 @@ def shade_kerb(s, depth, footprint, street, seed):
     return tone, tone * 0.985, tone * 0.95, 0.03, 0.0
 
 
-@njit(cache=True)
+@compiled
 def shade_grass(s, t, footprint, street, seed):
     """Lawn with dry and worn places and blades close by."""
     dry = fractal_noise(s * 0.25, t * 0.25, seed + 61, 4)
@@ -170,7 +170,7 @@ def shade_grass(s, t, footprint, street, seed):
     return r * tone, g * tone, b * tone, 0.0, 0.0
 
 
-@njit(cache=True)
+@compiled
 def shade_bricks(u, v, footprint, r, g, b, seed):
     """Running bond of bricks, 0.24 x 0.08 m."""
     row = math.floor(v / 0.08)
@@ -189,7 +189,7 @@ def shade_bricks(u, v, footprint, r, g, b, seed):
             b * tone * (1.0 - mortar) + 0.27 * mortar, 0.02, 0.0)
 
 
-@njit(cache=True)
+@compiled
 def shade_plaster(u, v, footprint, r, g, b, seed):
     """Plaster or concrete with stains that run down."""
     tone = 0.85 + 0.3 * fractal_noise(u * 0.6, v * 0.35, seed, 3)
@@ -202,7 +202,7 @@ def shade_plaster(u, v, footprint, r, g, b, seed):
     return r * tone, g * tone, b * tone, 0.02, 0.0
 
 
-@njit(cache=True)
+@compiled
 def shade_facade(u, v, footprint, r, g, b, seed):
     """House front: storeys, windows with frames and sills, doors and shop fronts.
 
@@ -283,7 +283,7 @@ def shade_facade(u, v, footprint, r, g, b, seed):
     return shade_plaster(u, v, footprint, r, g, b, seed)
 
 
-@njit(cache=True)
+@compiled
 def shade_roof(u, v, footprint, r, g, b, seed):
     """Roof tiles."""
     tone = 0.75 + 0.45 * fractal_noise(u * 0.8, v * 0.8, seed, 3)
@@ -293,7 +293,7 @@ def shade_roof(u, v, footprint, r, g, b, seed):
     return r * tone, g * tone, b * tone, 0.03, 0.0
 
 
-@njit(cache=True)
+@compiled
 def is_fence_bar(u, v, footprint, seed):
     """Tell whether a fence panel is solid here (u along, v up in metres); style by seed."""
     style = hash_unit(3, 3, seed)
@@ -318,7 +318,7 @@ def is_fence_bar(u, v, footprint, seed):
     return rail < 0.12
 
 
-@njit(cache=True)
+@compiled
 def shade_foliage(x, y, z, footprint, r, g, b, seed):
     """Leaves: light and dark clumps with the gaps between them."""
     clump = solid_noise(x * 3.1, y * 3.1, z * 3.1, seed)
@@ -331,7 +331,7 @@ def shade_foliage(x, y, z, footprint, r, g, b, seed):
     return (r * tone * (1.0 + warm), g * tone, b * tone * (1.0 - 0.4 * warm), 0.0, 0.0)
 
 
-@njit(cache=True)
+@compiled
 def shade_bark(u, v, footprint, r, g, b, seed):
     """Bark or weathered wood."""
     ridge = fractal_noise(u * 14.0, v * 2.2, seed, 2)
@@ -339,7 +339,7 @@ def shade_bark(u, v, footprint, r, g, b, seed):
     return r * tone, g * tone, b * tone, 0.0, 0.0
 
 
-@njit(cache=True)
+@compiled
 def shade_body(x, y, z, footprint, r, g, b, seed):
     """Car body in the car's coordinates: dark sill, door seams, dirt low down."""
     if z < 0.30:
@@ -357,14 +357,14 @@ def shade_body(x, y, z, footprint, r, g, b, seed):
             b * tone * (1.0 - dirt) + 0.18 * dirt, 0.07, 0.0)
 
 
-@njit(cache=True)
+@compiled
 def shade_cabin(u, v, w, r, g, b):
     """Greenhouse of a car: u along (0..1), v up (0..1), w number of side windows (0: screen)."""
     paint = v > 0.90 or v < 0.04
     if w > 0.5:
         cell = u * w
         cell -= math.floor(cell)
-        paint = paint or min(cell, 1.0 - cell) < 0.045 * w
+        paint = paint or min(cell, 1.0 - cell) < 0.045 * min(w, 2.5)
     else:
         paint = paint or u < 0.06 or u > 0.94
     if paint:
@@ -372,7 +372,7 @@ def shade_cabin(u, v, w, r, g, b):
     return 0.018, 0.02, 0.022, 0.30, 0.0
 
 
-@njit(cache=True)
+@compiled
 def shade_cargo(u, v, footprint, r, g, b, seed):
     """Truck box or bus side: ribs, a coloured band, lettering."""
     tone = 1.0 - 0.1 * smooth_step(0.4, 0.9, fractal_noise(u * 0.7, v * 1.5, seed, 3))
@@ -389,7 +389,7 @@ def shade_cargo(u, v, footprint, r, g, b, seed):
     return r * tone, g * tone, b * tone, 0.05, 0.0
 
 
-@njit(cache=True)
+@compiled
 def shade_sign(u, v, r, g, b, seed):
     """Sign face, u and v in -1..1 over the plate: border, field and a glyph."""
     radius = max(abs(u), abs(v))
@@ -419,7 +419,7 @@ def shade_sign(u, v, r, g, b, seed):
     return white, white, white, 0.03, 0.0
 
 
-@njit(cache=True)
+@compiled
 def shade_cloth(x, y, z, footprint, r, g, b, seed):
     """Clothes: folds, sometimes stripes or checks."""
     tone = 0.8 + 0.4 * value_noise(x * 9.0 + y * 7.0, z * 7.0, seed)

@@ -8,12 +8,41 @@ object's own coordinates unless given.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 import numpy as np
 
+from seg_perception.sample.noise import compiled
+
 Primitive = tuple[np.ndarray, np.ndarray]
+Vector = Sequence[float] | np.ndarray
+
+
+_NO_PARTS = np.zeros(0, np.int64)
+
+
+@compiled
+def move_parts(vertices, normals, part_of, linears, offsets, scale):
+    """Transform triangles, each by the transform of its part (an empty part_of: the first).
+
+    vertices, normals: (T, 3, 3) float32; part_of: (T,) int64; linears: (P, 3, 3) float64;
+    offsets: (P, 3). Normals are turned by linears / scale. Returns new vertices and normals.
+    """
+    out = np.empty_like(vertices)
+    out_normals = np.empty_like(normals)
+    for t in range(vertices.shape[0]):
+        p = part_of[t] if part_of.shape[0] > 0 else 0
+        for k in range(3):
+            for a in range(3):
+                at = offsets[p, a]
+                turned = 0.0
+                for b in range(3):
+                    at += linears[p, a, b] * vertices[t, k, b]
+                    turned += linears[p, a, b] * normals[t, k, b]
+                out[t, k, a] = at
+                out_normals[t, k, a] = turned / scale
+    return out, out_normals
 
 
 @dataclass(frozen=True)
@@ -35,22 +64,51 @@ class Mesh:
     seeds: np.ndarray
 
     def place(self, transform: np.ndarray, instance: int | None = None,
-              tint: Sequence[float] | None = None) -> 'Mesh':
+              tint: Vector | None = None) -> Mesh:
         """Copy of the mesh moved by a 4x4 similarity transform; texture stays with the object."""
-        linear = transform[:3, :3].astype(np.float32)
-        scale = float(np.cbrt(abs(np.linalg.det(linear))))
-        offset = transform[:3, 3].astype(np.float32)
         ids = self.instance if instance is None else np.full_like(self.instance, instance)
         color = self.color if tint is None else self.color * np.asarray(tint, np.float32)
-        return Mesh(self.vertices @ linear.T + offset, self.texture,
-                    self.normals @ (linear.T / np.float32(scale)), self.material, self.label,
-                    ids, color, self.seeds)
+        scale = float(np.linalg.norm(transform[:3, 0]))
+        vertices, normals = move_parts(self.vertices, self.normals, _NO_PARTS,
+                                       transform[None, :3, :3], transform[None, :3, 3], scale)
+        return Mesh(vertices, self.texture, normals, self.material, self.label, ids, color,
+                    self.seeds)
 
 
 def join_meshes(meshes: Sequence[Mesh]) -> Mesh:
     """One mesh of all the triangles in order."""
     return Mesh(*(np.concatenate([getattr(m, name) for m in meshes])
                   for name in Mesh.__dataclass_fields__))
+
+
+class MeshPool:
+    """Standing meshes in arrays with room behind them for what moves, filled anew per frame."""
+
+    def __init__(self, meshes: Sequence[Mesh], room: int = 60_000) -> None:
+        self._room = room
+        self._count = sum(len(m.material) for m in meshes)
+        first = meshes[0]
+        self._arrays = {}
+        for name in Mesh.__dataclass_fields__:
+            like = getattr(first, name)
+            array = np.empty((self._count + room, *like.shape[1:]), like.dtype)
+            np.concatenate([getattr(m, name) for m in meshes], out=array[:self._count])
+            self._arrays[name] = array
+
+    def extend(self, meshes: Sequence[Mesh]) -> Mesh:
+        """The standing meshes followed by others; valid until the next call."""
+        total = self._count + sum(len(m.material) for m in meshes)
+        if total - self._count > self._room:
+            self._room = 2 * (total - self._count)
+            for name, array in self._arrays.items():
+                larger = np.empty((self._count + self._room, *array.shape[1:]), array.dtype)
+                larger[:self._count] = array[:self._count]
+                self._arrays[name] = larger
+        if meshes:
+            for name, array in self._arrays.items():
+                np.concatenate([getattr(m, name) for m in meshes],
+                               out=array[self._count:total])
+        return Mesh(*(self._arrays[name][:total] for name in Mesh.__dataclass_fields__))
 
 
 class MeshBuilder:
@@ -60,7 +118,7 @@ class MeshBuilder:
         self._parts: list[tuple] = []
         self._meshes: list[Mesh] = []
 
-    def add(self, primitive: Primitive, material: int, label: int, color: Sequence[float],
+    def add(self, primitive: Primitive, material: int, label: int, color: Vector,
             seed: int = 0, instance: int = 0, texture: np.ndarray | None = None,
             transform: np.ndarray | None = None) -> None:
         """Add a primitive; its texture coordinates default to its own coordinates."""
@@ -121,21 +179,21 @@ _CUBE_TRIANGLES = _CUBE[_CUBE_FACES]
 _CUBE_NORMALS = flat_normals(_CUBE_TRIANGLES)
 
 
-def make_box(size: Sequence[float], center: Sequence[float]) -> Primitive:
+def make_box(size: Vector, center: Vector) -> Primitive:
     """Axis-aligned box."""
     return (_CUBE_TRIANGLES * np.asarray(size, np.float32) + np.asarray(center, np.float32),
             _CUBE_NORMALS)
 
 
-def make_quad(a: Sequence[float], b: Sequence[float], c: Sequence[float],
-              d: Sequence[float]) -> Primitive:
+def make_quad(a: Vector, b: Vector, c: Vector,
+              d: Vector) -> Primitive:
     """Flat quadrilateral from four corners in order."""
     vertices = np.array([[a, b, c], [a, c, d]], np.float32)
     return vertices, flat_normals(vertices)
 
 
-def make_limbs(start: np.ndarray, end: np.ndarray, radius_start: np.ndarray,
-               radius_end: np.ndarray, sides: int = 8, rounded: bool = True) -> Primitive:
+def make_limbs(start: np.ndarray, end: np.ndarray, radius_start: np.ndarray | float,
+               radius_end: np.ndarray | float, sides: int = 8, rounded: bool = True) -> Primitive:
     """Tapered round bars, (N, 3) to (N, 3) with radii (N,): limbs, poles, tubes, branches."""
     start, end = np.atleast_2d(start).astype(float), np.atleast_2d(end).astype(float)
     axis = end - start
@@ -176,7 +234,7 @@ def _sew_rings(points: np.ndarray, normals: np.ndarray) -> Primitive:
             out.reshape(-1, 3, 3).astype(np.float32))
 
 
-def make_disc(center: Sequence[float], axis: int, radius: float, sides: int = 14,
+def make_disc(center: Vector, axis: int, radius: float, sides: int = 14,
               flip: bool = False) -> Primitive:
     """Flat disc with its normal along +-axis."""
     angle = np.arange(sides + 1) * (2 * np.pi / sides)
@@ -219,7 +277,7 @@ def _make_sphere() -> np.ndarray:
 _SPHERE = _make_sphere()
 
 
-def make_ellipsoid(center: Sequence[float], radii: Sequence[float],
+def make_ellipsoid(center: Vector, radii: Vector,
                    bumps: np.ndarray | None = None) -> Primitive:
     """Ellipsoid; bumps (K, 4) of direction and amount push the surface in and out."""
     unit = _SPHERE

@@ -9,13 +9,25 @@ the order of evaluation, the number of threads, or a global random state.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 from numba import njit
 
 _MASK = 0xFFFFFFFF
 
 
-@njit(cache=True)
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile for one thread, cached on disk; IEEE division, no reordering (reproducible)."""
+    return njit(cache=True, error_model='numpy')(function)
+
+
+def compiled_parallel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As `compiled`, with `prange` loops spread over the threads."""
+    return njit(cache=True, error_model='numpy', parallel=True)(function)
+
+
+@compiled
 def hash_unit(x: int, y: int, seed: int) -> float:
     """Map a lattice point and a seed to a number in [0, 1)."""
     h = (x * 374761393 + y * 668265263 + seed * 974634777 + 144665) & _MASK
@@ -24,7 +36,7 @@ def hash_unit(x: int, y: int, seed: int) -> float:
     return float(h ^ (h >> 16)) * (1.0 / 4294967296.0)
 
 
-@njit(cache=True)
+@compiled
 def value_noise(x: float, y: float, seed: int) -> float:
     """Smooth noise in [0, 1) with one lattice cell per unit."""
     fx = math.floor(x)
@@ -43,7 +55,7 @@ def value_noise(x: float, y: float, seed: int) -> float:
     return top + (c + (d - c) * u - top) * v
 
 
-@njit(cache=True)
+@compiled
 def solid_noise(x: float, y: float, z: float, seed: int) -> float:
     """Smooth noise in space, in [0, 1), one lattice cell per unit."""
     layer = math.floor(z)
@@ -54,7 +66,7 @@ def solid_noise(x: float, y: float, z: float, seed: int) -> float:
     return low + (high - low) * share
 
 
-@njit(cache=True)
+@compiled
 def fractal_noise(x: float, y: float, seed: int, octaves: int) -> float:
     """Sum of octaves of value noise, in [0, 1)."""
     total = 0.0
@@ -69,7 +81,7 @@ def fractal_noise(x: float, y: float, seed: int, octaves: int) -> float:
     return total / scale
 
 
-@njit(cache=True)
+@compiled
 def smooth_step(low: float, high: float, x: float) -> float:
     """Hermite step from 0 at low to 1 at high."""
     t = (x - low) / (high - low)
@@ -80,7 +92,7 @@ def smooth_step(low: float, high: float, x: float) -> float:
     return t * t * (3.0 - 2.0 * t)
 
 
-@njit(cache=True)
+@compiled
 def detail_weight(period_m: float, footprint_m: float) -> float:
     """Fade a texture of the given period out before a pixel covers half of it (no aliasing)."""
     return 1.0 - smooth_step(0.25, 0.7, footprint_m / period_m)

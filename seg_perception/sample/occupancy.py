@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -30,17 +30,18 @@ def map_ground(ground: Mesh, objects: Sequence[StandingObject],
     offset = world_from_base[:3, 3]
     rows, columns = CELLS
     axes = np.stack([rotation[1], rotation[0], rotation[2]])
-    vertices = ground.vertices - offset.astype(np.float32)
     scale = 1.0 / CELL_M
     xs, ys, keys, source = project_parallel(
-        vertices, np.ones(len(vertices), bool), axes, scale, SIDE_M * scale - 0.5, -0.5,
+        ground.vertices, offset, ground.material, True, axes, scale, SIDE_M * scale - 0.5, -0.5,
         columns, rows)
-    key = np.full(CELLS, -1e30)
+    key = np.full(CELLS, -1e30, np.float32)
     ids = np.full(CELLS, -1, np.int32)
-    fill_triangles(xs, ys, keys, source, np.zeros(len(vertices), bool), ground.texture,
+    fill_triangles(xs, ys, keys, source, ground.material, ground.texture,
                    ground.seeds, False, key, ids)
     out = np.where(ids >= 0, ground.label[np.maximum(ids, 0)].astype(np.int8), np.int8(-1))
-    for item in objects:
+    places = np.array([o.pose[:2, 3] for o in objects]).reshape(-1, 2)
+    near = np.hypot(*(places - offset[:2]).T) < 75.0
+    for item in (o for o, is_near in zip(objects, near, strict=True) if is_near):
         _stamp_footprint(out, item, rotation, offset)
     return out
 

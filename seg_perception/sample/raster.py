@@ -14,15 +14,30 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
-from seg_perception.sample.noise import value_noise
+from seg_perception.sample.materials import FENCE, GRAVEL, LEAF, ROAD, SPOKES
+from seg_perception.sample.noise import compiled, compiled_parallel, value_noise
 
 BAND_ROWS = 16
+SOLID, SCREEN = 0, 1
+TERRAIN, SKY, FIRST_THING = 9, 10, 11
 NEAR_M = 0.2
 
 
-@njit(cache=True)
+@compiled
+def layer_of(material: int) -> int:
+    """SCREEN for see-through surfaces (fences, spokes), SOLID for all others."""
+    return SCREEN if material in (FENCE, SPOKES) else SOLID
+
+
+@compiled
+def is_ground(material: int) -> bool:
+    """Tell whether a material belongs to the ground plane."""
+    return ROAD <= material <= GRAVEL
+
+
+@compiled
 def is_leaf_hole(u: float, v: float, seed: int) -> bool:
     """Tell whether a leaf card (u, v in -1..1) is cut out here: ragged clusters of leaves."""
     radius2 = u * u + v * v
@@ -34,11 +49,12 @@ def is_leaf_hole(u: float, v: float, seed: int) -> bool:
     return ragged < 0.30 + 0.36 * radius2
 
 
-@njit(cache=True)
-def project_pinhole(vertices, keep, rotation, focal_px, center_x, center_y, width, height):
-    """Clip camera-relative triangles at the near plane and project them.
+@compiled
+def project_pinhole(vertices, eye, material, layer, rotation, focal_px, center_x, center_y,
+                    width, height):
+    """Clip triangles at the near plane and project those of a layer (see `layer_of`).
 
-    vertices: (T, 3, 3) float32 relative to the camera position, world axes; keep: (T,) bool;
+    vertices: (T, 3, 3) float32 in the world; eye: (3,) camera position; material: (T,) int32;
     rotation: (3, 3) world to camera optical axes. Returns screen x, y and 1/depth, each (M, 3)
     float64, and the source triangle of each (M,) int32.
     """
@@ -51,7 +67,7 @@ def project_pinhole(vertices, keep, rotation, focal_px, center_x, center_y, widt
     cam = np.empty((3, 3))
     poly = np.empty((4, 3))
     for t in range(count):
-        if not keep[t]:
+        if layer_of(material[t]) != layer:
             continue
         near = 0
         left = 0
@@ -59,9 +75,9 @@ def project_pinhole(vertices, keep, rotation, focal_px, center_x, center_y, widt
         above = 0
         below = 0
         for k in range(3):
-            vx = vertices[t, k, 0]
-            vy = vertices[t, k, 1]
-            vz = vertices[t, k, 2]
+            vx = vertices[t, k, 0] - eye[0]
+            vy = vertices[t, k, 1] - eye[1]
+            vz = vertices[t, k, 2] - eye[2]
             for a in range(3):
                 cam[k, a] = rotation[a, 0] * vx + rotation[a, 1] * vy + rotation[a, 2] * vz
             z = cam[k, 2]
@@ -111,9 +127,13 @@ def project_pinhole(vertices, keep, rotation, focal_px, center_x, center_y, widt
     return xs[:used], ys[:used], keys[:used], source[:used]
 
 
-@njit(cache=True)
-def project_parallel(vertices, keep, axes, scale, center_x, center_y, width, height):
-    """Project triangles along the third axis; key = height along it. As project_pinhole."""
+@compiled
+def project_parallel(vertices, eye, material, flat, axes, scale, center_x, center_y, width,
+                     height):
+    """Project triangles along the third axis; key = height along it, relative to eye.
+
+    flat: take the ground's materials too. Otherwise as project_pinhole.
+    """
     count = vertices.shape[0]
     xs = np.empty((count, 3))
     ys = np.empty((count, 3))
@@ -121,16 +141,16 @@ def project_parallel(vertices, keep, axes, scale, center_x, center_y, width, hei
     source = np.empty(count, np.int32)
     used = 0
     for t in range(count):
-        if not keep[t]:
+        if not flat and is_ground(material[t]):
             continue
         left = 0
         right = 0
         above = 0
         below = 0
         for k in range(3):
-            vx = vertices[t, k, 0]
-            vy = vertices[t, k, 1]
-            vz = vertices[t, k, 2]
+            vx = vertices[t, k, 0] - eye[0]
+            vy = vertices[t, k, 1] - eye[1]
+            vz = vertices[t, k, 2] - eye[2]
             x = scale * (axes[0, 0] * vx + axes[0, 1] * vy + axes[0, 2] * vz) + center_x
             y = scale * (axes[1, 0] * vx + axes[1, 1] * vy + axes[1, 2] * vz) + center_y
             xs[used, k] = x
@@ -151,7 +171,7 @@ def project_parallel(vertices, keep, axes, scale, center_x, center_y, width, hei
     return xs[:used], ys[:used], keys[:used], source[:used]
 
 
-@njit(cache=True)
+@compiled
 def _bin_by_band(ys, height):
     count = ys.shape[0]
     bands = (height + BAND_ROWS - 1) // BAND_ROWS
@@ -182,10 +202,11 @@ def _bin_by_band(ys, height):
     return starts, order
 
 
-@njit(cache=True)
-def _fill_band(band, starts, order, xs, ys, keys, source, leafy, uv, seeds, perspective,
+@compiled
+def _fill_band(band, starts, order, xs, ys, keys, source, material, uv, seeds, perspective,
                key_out, id_out):
     height, width = key_out.shape
+    with_ids = id_out.shape[0] == height
     row_first = band * BAND_ROWS
     row_last = min(row_first + BAND_ROWS, height) - 1
     for n in range(starts[band], starts[band + 1]):
@@ -208,7 +229,7 @@ def _fill_band(band, starts, order, xs, ys, keys, source, leafy, uv, seeds, pers
         key_low = min(k0, min(keys[m, 1], keys[m, 2]))
         key_high = max(k0, max(keys[m, 1], keys[m, 2]))
         t = source[m]
-        cut = leafy[t]
+        cut = material[t] == LEAF
         low = max(row_first, int(math.ceil(min(y0, min(ys[m, 1], ys[m, 2])))))
         high = min(row_last, int(math.ceil(max(y0, max(ys[m, 1], ys[m, 2])))) - 1)
         for row in range(low, high + 1):
@@ -236,7 +257,7 @@ def _fill_band(band, starts, order, xs, ys, keys, source, leafy, uv, seeds, pers
             for column in range(column_first, column_last + 1):
                 key = row_key + (column - x0) * key_dx
                 key = min(max(key, key_low), key_high)
-                if key <= key_out[row, column]:
+                if np.float32(key) <= key_out[row, column]:
                     continue
                 if cut:
                     wb = ((column - x0) * by - (y - y0) * bx) * inverse
@@ -248,23 +269,58 @@ def _fill_band(band, starts, order, xs, ys, keys, source, leafy, uv, seeds, pers
                         wc *= keys[m, 2] / key
                     u = wa * uv[t, 0, 0] + wb * uv[t, 1, 0] + wc * uv[t, 2, 0]
                     v = wa * uv[t, 0, 1] + wb * uv[t, 1, 1] + wc * uv[t, 2, 1]
-                    if is_leaf_hole(u, v, seeds[t]):
+                    if is_leaf_hole(u, v, np.int64(seeds[t])):
                         continue
                 key_out[row, column] = key
-                id_out[row, column] = t
+                if with_ids:
+                    id_out[row, column] = t
 
 
-@njit(cache=True, parallel=True)
-def fill_triangles(xs, ys, keys, source, leafy, uv, seeds, perspective, key_out, id_out):
-    """Rasterise projected triangles into key_out (H, W) float64 and id_out (H, W) int32.
+@compiled_parallel
+def fill_triangles(xs, ys, keys, source, material, uv, seeds, perspective, key_out, id_out):
+    """Rasterise projected triangles into key_out (H, W) float32 and id_out (H, W) int32.
 
-    leafy, uv, seeds are per source triangle: (T,) bool, (T, 3, 3) float32, (T,) int32; triangles
-    marked leafy are cut by `is_leaf_hole` (clipped leaf cards keep the unclipped parameters, an
-    error of some pixels within 0.2 m of the lens only).
+    An id_out of another height is left alone. material, uv, seeds are per source triangle: (T,)
+    int32, (T, 3, 3) float32, (T,) int32; leaf cards are cut by `is_leaf_hole`
+    (one that is clipped at the near plane gets a slightly wrong pattern).
     """
     height = key_out.shape[0]
     starts, order = _bin_by_band(ys, height)
     bands = starts.shape[0] - 1
     for band in prange(bands):
-        _fill_band(band, starts, order, xs, ys, keys, source, leafy, uv, seeds, perspective,
+        _fill_band(band, starts, order, xs, ys, keys, source, material, uv, seeds, perspective,
                    key_out, id_out)
+
+
+@compiled
+def read_labels(solid_id, solid_key, screen_id, screen_key, class_ids, instances, rotation,
+                focal_px, center_x, center_y, height_m, label, panoptic, depth):
+    """Write label uint8, panoptic int32 and depth float32 (H, W) of the nearest layer.
+
+    Rays that miss everything are sky (depth inf), or beyond the built world terrain on z = 0.
+    """
+    rows, columns = label.shape
+    for row in range(rows):
+        for column in range(columns):
+            t = solid_id[row, column]
+            key = solid_key[row, column]
+            if screen_id[row, column] >= 0 and screen_key[row, column] > key:
+                t = screen_id[row, column]
+                key = screen_key[row, column]
+            if t >= 0:
+                kind = np.int32(class_ids[t])
+                depth[row, column] = 1.0 / key
+                label[row, column] = kind
+                number = instances[t] if kind >= FIRST_THING else np.int32(0)
+                panoptic[row, column] = kind * np.int32(1000) + number
+                continue
+            slope = (rotation[0, 2] * (column - center_x) / focal_px +
+                     rotation[1, 2] * (row - center_y) / focal_px + rotation[2, 2])
+            if slope < 0.0:
+                depth[row, column] = -height_m / slope
+                label[row, column] = TERRAIN
+                panoptic[row, column] = TERRAIN * 1000
+            else:
+                depth[row, column] = np.inf
+                label[row, column] = SKY
+                panoptic[row, column] = SKY * 1000

@@ -10,17 +10,25 @@ from __future__ import annotations
 
 import math
 
-from numba import njit, prange
+import numpy as np
+from numba import prange
 
 from seg_perception.sample import materials as mt
-from seg_perception.sample.noise import fractal_noise, hash_unit, smooth_step, value_noise
+from seg_perception.sample.noise import (
+    compiled,
+    compiled_parallel,
+    fractal_noise,
+    hash_unit,
+    smooth_step,
+    value_noise,
+)
 
 (E_SUN_X, E_SUN_Y, E_SUN_Z, E_SUN_R, E_SUN_G, E_SUN_B, E_ZENITH_R, E_ZENITH_G, E_ZENITH_B,
  E_HORIZON_R, E_HORIZON_G, E_HORIZON_B, E_CLOUD, E_CLOUD_X, E_CLOUD_Y, E_HAZE, E_WET,
  E_SOFT_M, E_CLOUD_TONE, E_SIZE) = range(20)
 
 
-@njit(cache=True)
+@compiled
 def sky_color(dx, dy, dz, env, seed, clouds):
     """Radiance of the sky in a direction."""
     up = max(dz, 0.0)
@@ -46,7 +54,7 @@ def sky_color(dx, dy, dz, env, seed, clouds):
     return r, g, b
 
 
-@njit(cache=True)
+@compiled
 def shade_material(kind, x, y, z, footprint, r, g, b, seed, street):
     """Dispatch to the procedural material."""
     if kind <= mt.STOP_LINE and kind >= mt.ROAD:
@@ -93,7 +101,7 @@ def shade_material(kind, x, y, z, footprint, r, g, b, seed, street):
     return r * tone, g * tone, b * tone, 0.02, 0.0
 
 
-@njit(cache=True)
+@compiled
 def sun_visibility(px, py, pz, shadow, axes, scale, offset, soft_m, jitter, bias):
     """Share of the sun seen from a camera-relative point: 3 x 3 taps into the shadow map."""
     a = scale * (axes[0, 0] * px + axes[0, 1] * py + axes[0, 2] * pz) + offset[0]
@@ -116,10 +124,10 @@ def sun_visibility(px, py, pz, shadow, axes, scale, offset, soft_m, jitter, bias
     return lit * (1.0 / 9.0)
 
 
-@njit(cache=True)
-def _shade_point(t, kind, px, py, pz, dx, dy, dz, depth, row, column, vertices, texture, normals,
-                 color, seeds, street, env, shadow, shadow_axes, shadow_scale, shadow_offset, height_m,
-                 pixel, sky_seed, light_seed):
+@compiled
+def _shade_point(t, kind, px, py, pz, dx, dy, dz, depth, row, column, eye, vertices, texture,
+                 normals, color, seeds, street, env, shadow, shadow_axes, shadow_scale,
+                 shadow_offset, pixel, sky_seed, light_seed):
     """Radiance of triangle t at the camera-relative point p, seen along the unit direction d."""
     ax = vertices[t, 1, 0] - vertices[t, 0, 0]
     ay = vertices[t, 1, 1] - vertices[t, 0, 1]
@@ -127,9 +135,9 @@ def _shade_point(t, kind, px, py, pz, dx, dy, dz, depth, row, column, vertices, 
     bx = vertices[t, 2, 0] - vertices[t, 0, 0]
     by = vertices[t, 2, 1] - vertices[t, 0, 1]
     bz = vertices[t, 2, 2] - vertices[t, 0, 2]
-    qx = px - vertices[t, 0, 0]
-    qy = py - vertices[t, 0, 1]
-    qz = pz - vertices[t, 0, 2]
+    qx = px + eye[0] - vertices[t, 0, 0]
+    qy = py + eye[1] - vertices[t, 0, 1]
+    qz = pz + eye[2] - vertices[t, 0, 2]
     aa = ax * ax + ay * ay + az * az
     ab = ax * bx + ay * by + az * bz
     bb = bx * bx + by * by + bz * bz
@@ -154,8 +162,9 @@ def _shade_point(t, kind, px, py, pz, dx, dy, dz, depth, row, column, vertices, 
     ny /= length
     nz /= length
     footprint = depth * pixel / math.sqrt(max(abs(facing), 0.04))
-    r, g, b, reflect, emit = shade_material(kind, u, v, w, footprint, color[t, 0], color[t, 1],
-                                            color[t, 2], seeds[t], street)
+    r, g, b, reflect, emit = shade_material(kind, u, v, w, footprint, float(color[t, 0]),
+                                            float(color[t, 1]), float(color[t, 2]),
+                                            np.int64(seeds[t]), street)
     if emit >= 1.0:
         return r * 1.3, g * 1.3, b * 1.3
     sun = nx * env[E_SUN_X] + ny * env[E_SUN_Y] + nz * env[E_SUN_Z]
@@ -167,11 +176,12 @@ def _shade_point(t, kind, px, py, pz, dx, dy, dz, depth, row, column, vertices, 
     if sun > 0.0:
         jitter = hash_unit(column, row, light_seed)
         sun *= sun_visibility(px + 0.05 * nx, py + 0.05 * ny, pz + 0.05 * nz, shadow,
-                              shadow_axes, shadow_scale, shadow_offset, env[E_SOFT_M], jitter, bias)
+                              shadow_axes, shadow_scale, shadow_offset, env[E_SOFT_M], jitter,
+                              bias)
     else:
         sun = 0.0
     up = 0.5 + 0.5 * nz
-    above = max(pz + height_m, 0.0)
+    above = max(pz + eye[2], 0.0)
     ambient = (0.45 + 0.55 * up) * (0.72 + 0.28 * smooth_step(0.0, 1.6, above))
     if nz > 0.9 and above < 0.05:
         ambient = 0.95
@@ -192,7 +202,7 @@ def _shade_point(t, kind, px, py, pz, dx, dy, dz, depth, row, column, vertices, 
     r *= light_r
     g *= light_g
     b *= light_b
-    if reflect > 0.0:
+    if reflect > 0.04:
         rx = dx - 2.0 * facing * nx
         ry = dy - 2.0 * facing * ny
         rz = dz - 2.0 * facing * nz
@@ -200,7 +210,7 @@ def _shade_point(t, kind, px, py, pz, dx, dy, dz, depth, row, column, vertices, 
         share = reflect + (1.0 - reflect) * 0.8 * min(reflect * 6.0, 1.0) * grazing ** 5
         mr, mg, mb = sky_color(rx, ry, rz, env, sky_seed, False)
         horizon = smooth_step(-0.05, 0.22, rz + 0.10 * (
-            value_noise(math.atan2(ry, rx) * 5.0, 0.0, sky_seed) - 0.5))
+            value_noise(rx * 6.0, ry * 6.0, sky_seed) - 0.5))
         dim = 0.16 + 0.84 * horizon
         r += share * (mr * dim - r)
         g += share * (mg * dim - g)
@@ -211,9 +221,9 @@ def _shade_point(t, kind, px, py, pz, dx, dy, dz, depth, row, column, vertices, 
     return r, g, b
 
 
-@njit(cache=True, parallel=True)
-def shade_image(radiance, solid_id, solid_key, screen_id, screen_key, vertices, texture, normals,
-                material, color, seeds, rotation, focal_px, center_x, center_y, height_m, street,
+@compiled_parallel
+def shade_image(radiance, solid_id, solid_key, screen_id, screen_key, eye, vertices, texture,
+                normals, material, color, seeds, rotation, focal_px, center_x, center_y, street,
                 env, shadow, shadow_axes, shadow_scale, shadow_offset, sky_seed, light_seed):
     """Fill radiance (H, W, 3) float32 from the two layers of visible triangles.
 
@@ -236,7 +246,7 @@ def shade_image(radiance, solid_id, solid_key, screen_id, screen_key, vertices, 
             if p >= 0 and screen_key[row, column] > key:
                 depth = 1.0 / screen_key[row, column]
                 if _is_screen_solid(p, dx * depth, dy * depth, dz * depth, depth * pixel,
-                                    vertices, texture, material, seeds):
+                                    eye, vertices, texture, material, seeds):
                     t = p
                     key = screen_key[row, column]
             ux = dx / norm
@@ -247,14 +257,14 @@ def shade_image(radiance, solid_id, solid_key, screen_id, screen_key, vertices, 
                 r, g, b = sky_color(ux, uy, uz, env, sky_seed, True)
             else:
                 if t < 0:
-                    depth = height_m / max(-dz, 1e-4)
+                    depth = eye[2] / max(-dz, 1e-4)
                     r, g, b = 0.3 * hr, 0.32 * hg, 0.25 * hb
                 else:
                     depth = 1.0 / key
                     r, g, b = _shade_point(
                         t, material[t], dx * depth, dy * depth, dz * depth, ux, uy, uz, depth,
-                        row, column, vertices, texture, normals, color, seeds, street, env,
-                        shadow, shadow_axes, shadow_scale, shadow_offset, height_m, pixel, sky_seed,
+                        row, column, eye, vertices, texture, normals, color, seeds, street, env,
+                        shadow, shadow_axes, shadow_scale, shadow_offset, pixel, sky_seed,
                         light_seed)
                 haze = 1.0 - math.exp(-env[E_HAZE] * depth * norm)
                 r += haze * (hr - r)
@@ -265,8 +275,8 @@ def shade_image(radiance, solid_id, solid_key, screen_id, screen_key, vertices, 
             radiance[row, column, 2] = b
 
 
-@njit(cache=True)
-def _is_screen_solid(t, px, py, pz, footprint, vertices, texture, material, seeds):
+@compiled
+def _is_screen_solid(t, px, py, pz, footprint, eye, vertices, texture, material, seeds):
     """Tell whether the see-through surface t is solid at the camera-relative point p."""
     ax = vertices[t, 1, 0] - vertices[t, 0, 0]
     ay = vertices[t, 1, 1] - vertices[t, 0, 1]
@@ -274,9 +284,9 @@ def _is_screen_solid(t, px, py, pz, footprint, vertices, texture, material, seed
     bx = vertices[t, 2, 0] - vertices[t, 0, 0]
     by = vertices[t, 2, 1] - vertices[t, 0, 1]
     bz = vertices[t, 2, 2] - vertices[t, 0, 2]
-    qx = px - vertices[t, 0, 0]
-    qy = py - vertices[t, 0, 1]
-    qz = pz - vertices[t, 0, 2]
+    qx = px + eye[0] - vertices[t, 0, 0]
+    qy = py + eye[1] - vertices[t, 0, 1]
+    qz = pz + eye[2] - vertices[t, 0, 2]
     aa = ax * ax + ay * ay + az * az
     ab = ax * bx + ay * by + az * bz
     bb = bx * bx + by * by + bz * bz
@@ -289,7 +299,7 @@ def _is_screen_solid(t, px, py, pz, footprint, vertices, texture, material, seed
     u = w0 * texture[t, 0, 0] + w1 * texture[t, 1, 0] + w2 * texture[t, 2, 0]
     v = w0 * texture[t, 0, 1] + w1 * texture[t, 1, 1] + w2 * texture[t, 2, 1]
     if material[t] == mt.FENCE:
-        return mt.is_fence_bar(u, v, footprint, seeds[t])
+        return mt.is_fence_bar(u, v, footprint, np.int64(seeds[t]))
     radius = math.sqrt(u * u + v * v)
     if radius > 0.93 or radius < 0.08:
         return True

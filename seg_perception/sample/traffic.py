@@ -83,7 +83,8 @@ class Traffic:
         rng = make_rng(seed, 21)
         self.lead_gap = float(rng.uniform(11.0, 32.0)) if rng.random() < 0.65 else 60.0
         self.lead_phase = float(rng.uniform(0, 6.28))
-        self.lane_spacing = [float(rng.uniform(16, 34)) / style.traffic for _ in range(style.lanes)]
+        self.lane_spacing = [float(rng.uniform(16, 34)) / style.traffic
+                             for _ in range(style.lanes)]
         self.lane_speed = [style.speed_mps * float(rng.uniform(0.75, 1.15))
                            for _ in range(style.lanes)]
         self.walk_spacing = [float(rng.uniform(5.5, 12.0)) / style.people for _ in range(4)]

@@ -32,7 +32,7 @@ def _make_cards(rng: np.random.Generator, centers: np.ndarray, outward: np.ndarr
 
 def _add_crown(builder: MeshBuilder, rng: np.random.Generator, centers: np.ndarray,
                radii: np.ndarray, cards: int, size_m: float, rgb: np.ndarray) -> None:
-    for center, radius in zip(centers, radii):
+    for center, radius in zip(centers, radii, strict=True):
         bumps = np.concatenate([rng.normal(size=(7, 3)), rng.uniform(-0.25, 0.3, (7, 1))], 1)
         bumps[:, :3] /= np.linalg.norm(bumps[:, :3], axis=1, keepdims=True)
         builder.add(make_ellipsoid(center, radius * 0.86, bumps), mt.FOLIAGE, VEGETATION,
@@ -62,7 +62,8 @@ def make_tree(rng: np.random.Generator, kind: str, rgb: np.ndarray, bark: np.nda
     seed = int(rng.integers(1 << 20))
 
     def add_wood(start: np.ndarray, end: np.ndarray, r0: np.ndarray, r1: np.ndarray) -> None:
-        builder.add(make_limbs(start, end, r0, r1, 7), mt.BARK, VEGETATION, bark, seed)
+        builder.add(make_limbs(start, end, r0, r1, 6, rounded=False), mt.BARK, VEGETATION,
+                    bark, seed)
 
     if kind == 'cone':
         height = rng.uniform(6.0, 10.0)

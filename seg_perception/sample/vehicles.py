@@ -184,7 +184,7 @@ def make_truck(rng: np.random.Generator) -> VehicleModel:
     _add_wheels(builder, TRUCK, [front - 1.1, rear + 1.6] +
                 ([rear + 2.8] if length > 8.0 else []), half - 0.03, 0.48, 0.5)
     _add_lamps(builder, TRUCK, front, rear, half, 0.78, False)
-    builder.add(make_box([0.06, 2 * half - 0.2, 0.12], [rear + 0.02, 0, 0.5]), mt.PLAIN, TRUCK,
+    builder.add(make_box([0.06, 2 * half - 0.2, 0.12], [rear + 0.06, 0, 0.62]), mt.PLAIN, TRUCK,
                 [0.5, 0.06, 0.04])
     return VehicleModel(builder.finish(), TRUCK, (length, 2 * half, height))
 
