@@ -10,13 +10,13 @@ not watch any other.
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numba
 import numpy as np
+
+from seg_perception.perception.compiling import compile_kernel
 
 TILE = 8  # mixed cells are interpolated in tiles of 8x8 pixels, a whole cell at stride 8
 _TILE_PIXELS = TILE * TILE
@@ -91,30 +91,7 @@ def make_scratch(num_classes: int, logits_width: int, width_px: int) -> Scratch:
     )
 
 
-def compile_kernel(**options: Any) -> Callable[[Callable], Callable]:
-    """Return a decorator that compiles a function to run without the GIL, cached on disk.
-
-    Numba caches beside the source file, else in the user's cache folder. Where it can write to
-    neither (a root-owned install, no home folder) it refuses the function; then this compiles
-    it without a cache, at every start.
-    """
-
-    def decorate(function: Callable) -> Callable:
-        try:
-            return numba.njit(nogil=True, cache=True, **options)(function)
-        except RuntimeError as error:
-            logging.getLogger(__name__).warning(
-                'no folder to keep compiled code in, so %s is compiled at every start; '
-                'set NUMBA_CACHE_DIR to a writable folder (%s)',
-                function.__name__,
-                error,
-            )
-            return numba.njit(nogil=True, **options)(function)
-
-    return decorate
-
-
-@compile_kernel(fastmath={'contract'})
+@numba.njit(nogil=True, fastmath={'contract'})
 def _exp(x):
     # e^x for x <= 0 as (1 + y + y^2 / 2)^64 with y = x / 64: less than 6e-5 off, where a step of
     # the 8-bit result is 4e-3. Plain arithmetic, so that LLVM vectorises it.
@@ -125,7 +102,7 @@ def _exp(x):
     return y
 
 
-@compile_kernel()
+@numba.njit(nogil=True)
 def _load_row(logits, bits, row, copy, best):
     """Copy a row of logits and find the highest at each centre.
 
@@ -144,7 +121,7 @@ def _load_row(logits, bits, row, copy, best):
     return (largest >> 23) - 126
 
 
-@compile_kernel()
+@numba.njit(nogil=True)
 def _find_winners(values, best, tolerance, winner, near):
     """Find the first class that reaches the best, -1 if rounding could let a lower one tie."""
     width = best.shape[0]
@@ -158,7 +135,7 @@ def _find_winners(values, best, tolerance, winner, near):
         winner[x] = winner[x] if near[x] == winner[x] else np.int32(-1)
 
 
-@compile_kernel(fastmath={'contract'})
+@numba.njit(nogil=True, fastmath={'contract'})
 def _find_certainty(values, best, certainty, cell, weights, confidence):
     """Compute 255 * max softmax of a row of centres and interpolate it along the row."""
     width = best.shape[0]
@@ -175,7 +152,7 @@ def _find_certainty(values, best, certainty, cell, weights, confidence):
         confidence[x] = weights[0, x] * certainty[left] + weights[1, x] * certainty[right]
 
 
-@compile_kernel()
+@numba.njit(nogil=True)
 def _fill_band(upper, lower, starts, pixels, mask, line, mixed):
     """Write the cells whose corners agree, list those that do not; return their number."""
     top, bottom, offset_y, offset_x = pixels
@@ -199,7 +176,7 @@ def _fill_band(upper, lower, starts, pixels, mask, line, mixed):
     return count
 
 
-@compile_kernel(fastmath={'contract'})
+@numba.njit(nogil=True, fastmath={'contract'})
 def _fill_confidence(upper, lower, y_weights, pixels, confidence):
     """Interpolate the confidence of two rows over the pixels between them."""
     top, bottom, offset_y, offset_x = pixels
@@ -211,7 +188,7 @@ def _fill_confidence(upper, lower, y_weights, pixels, confidence):
             target[x] = np.uint8(np.int32(value + _HALF))
 
 
-@compile_kernel()
+@numba.njit(nogil=True)
 def _choose_candidates(above, below, cell, after, margin, candidates, corners):
     """Gather the classes that can win in a cell, or matter in its softmax; return their number.
 
@@ -238,7 +215,7 @@ def _choose_candidates(above, below, cell, after, margin, candidates, corners):
     return count
 
 
-@compile_kernel()
+@numba.njit(nogil=True)
 def _load_tile_weights(x_weights, y_weights, left, top, bottom, weights):
     # Unsigned indices: Numba need not look for negative ones, and LLVM vectorises the copies.
     begin = np.uint64(left)
@@ -253,7 +230,7 @@ def _load_tile_weights(x_weights, y_weights, left, top, bottom, weights):
             weights[3, start + column] = y_weights[1, y]
 
 
-@compile_kernel()
+@numba.njit(nogil=True)
 def _blend_tile(count, candidates, corners, weights, best, winner):
     """Interpolate the candidates at each pixel of a tile; the first highest one wins."""
     for index in range(count):
@@ -269,7 +246,7 @@ def _blend_tile(count, candidates, corners, weights, best, winner):
             best[pixel] = value if is_better else best[pixel]
 
 
-@compile_kernel()
+@numba.njit(nogil=True)
 def _blend_tile_confidence(count, corners, weights, best, total):
     """Compute 255 * max softmax of the interpolated candidates at each pixel of a tile.
 
@@ -289,7 +266,7 @@ def _blend_tile_confidence(count, corners, weights, best, total):
         total[pixel] = _FULL / total[pixel] + _HALF
 
 
-@compile_kernel()
+@numba.njit(nogil=True)
 def _store_tile(values, pixels, left, right, image):
     top, bottom, offset_y, offset_x = pixels
     rows = np.uint64(min(bottom - top, TILE))
@@ -301,7 +278,7 @@ def _store_tile(values, pixels, left, right, image):
             image[first_y + row, first_x + column] = np.uint8(value)
 
 
-@compile_kernel()
+@compile_kernel(nogil=True)
 def decode_bands(
     logits, bits, x_axis, y_axis, corner_px, bands, softmax_margin, mask, confidence, scratch
 ):

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 
 import cv2
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 
 from seg_perception.perception.decode import MaskDecoder
-from seg_perception.perception.decode_kernels import compile_kernel, decode_bands
+from seg_perception.perception.decode_kernels import decode_bands
 from seg_perception.perception.geometry import (
     SamplingGrid,
     compute_logits_size,
@@ -319,13 +318,3 @@ def test_a_general_affine_grid_is_decoded():
     grid = SamplingGrid(40, 60, 7, 9, 0.31, -3.7, 0.17, 2.2)
     logits = make_logits('random', 5, grid)
     assert np.array_equal(MaskDecoder(grid, 5).decode(logits)[0], decode_plainly(grid, logits))
-
-
-def test_code_that_cannot_be_cached_is_compiled_with_a_warning(caplog):
-    # Code without a source file has no place for a cache, as has a read-only install without HOME.
-    namespace = {}
-    exec(compile('def double(x):\n    return 2 * x\n', '<nowhere>', 'exec'), namespace)
-    with caplog.at_level(logging.WARNING):
-        double = compile_kernel()(namespace['double'])
-    assert double(21) == 42
-    assert 'double is compiled at every start; set NUMBA_CACHE_DIR' in caplog.text
