@@ -161,7 +161,7 @@ class OverlayVideo:
                 )
                 os.close(handle)
                 temporary = Path(name)
-                fourcc = cv2.VideoWriter_fourcc(*codec)
+                fourcc = int.from_bytes(codec.encode('ascii'), 'little')
                 writer = cv2.VideoWriter(name, fourcc, self._rate_hz, (width_px, height_px))
                 if writer.isOpened():
                     self._temporary = temporary
