@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from seg_perception.sample import materials as mt
+from seg_perception.sample import material_ids as mt
 from seg_perception.sample.mesh import (
     Mesh,
     MeshBuilder,
@@ -78,7 +78,7 @@ def _add_plate(b: MeshBuilder, rng: np.random.Generator, x: float, y: float, z: 
     seed = int(rng.integers(1 << 20))
     rgb = _SIGN_RGB[rng.integers(len(_SIGN_RGB))]
     if corners == 4:
-        angle = np.pi / 4 + np.arange(4) * np.pi / 2
+        angle: np.ndarray = np.pi / 4 + np.arange(4) * np.pi / 2
         radius = 2.0 ** 0.5
     else:
         angle = np.pi / 2 + np.arange(corners) * (2 * np.pi / corners)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from seg_perception.sample import materials as mt
+from seg_perception.sample import material_ids as mt
 from seg_perception.sample.layout import CHUNK_M, ChunkPlan, StreetPath, StreetStyle
 from seg_perception.sample.mesh import Mesh, MeshBuilder
 

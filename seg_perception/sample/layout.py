@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seg_perception.sample import materials as mt
+from seg_perception.sample import material_ids as mt
 
 CHUNK_M = 40.0
 _STEP_M = 0.5

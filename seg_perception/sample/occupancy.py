@@ -15,6 +15,8 @@ from seg_perception.sample.scene import StandingObject
 CELL_M = 0.2
 FORWARD_M = 40.0
 SIDE_M = 20.0
+# Two-wheelers and walkers touch the ground in a narrower strip than their handlebars or arms.
+_CONTACT_WIDTH_M = {11: 0.4, 17: 0.4, 18: 0.3}
 CELLS = (int(FORWARD_M / CELL_M), int(2 * SIDE_M / CELL_M))
 
 
@@ -51,7 +53,7 @@ def _stamp_footprint(out: np.ndarray, item: StandingObject, rotation: np.ndarray
     center = rotation @ (item.pose[:3, 3] - offset)
     axis = rotation @ item.pose[:3, 0]
     axis = axis[:2] / np.hypot(axis[0], axis[1])
-    half = 0.5 * item.size[0], 0.5 * item.size[1]
+    half = 0.5 * item.size[0], 0.5 * min(item.size[1], _CONTACT_WIDTH_M.get(item.label, 1e3))
     reach = float(np.hypot(*half))
     low_i = int(np.floor((center[0] - reach) / CELL_M)) - 1
     low_j = int(np.floor((center[1] - reach + SIDE_M) / CELL_M)) - 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from seg_perception.sample import materials as mt
+from seg_perception.sample import material_ids as mt
 from seg_perception.sample.mesh import (
     Mesh,
     MeshBuilder,

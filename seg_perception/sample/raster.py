@@ -16,7 +16,7 @@ import math
 import numpy as np
 from numba import prange
 
-from seg_perception.sample.materials import FENCE, GRAVEL, LEAF, ROAD, SPOKES
+from seg_perception.sample.material_ids import FENCE, GRAVEL, LEAF, ROAD, SPOKES
 from seg_perception.sample.noise import compiled, compiled_parallel, value_noise
 
 BAND_ROWS = 16

@@ -13,6 +13,8 @@ import math
 import numpy as np
 from numba import prange
 
+from seg_perception.sample import ground_materials as ground
+from seg_perception.sample import material_ids as ids
 from seg_perception.sample import materials as mt
 from seg_perception.sample.noise import (
     compiled,
@@ -57,44 +59,44 @@ def sky_color(dx, dy, dz, env, seed, clouds):
 @compiled
 def shade_material(kind, x, y, z, footprint, r, g, b, seed, street):
     """Dispatch to the procedural material."""
-    if kind <= mt.STOP_LINE and kind >= mt.ROAD:
-        return mt.shade_road(x, y, footprint, kind, street, seed)
-    if kind == mt.SIDEWALK:
-        return mt.shade_sidewalk(x, y, footprint, street, seed)
-    if kind == mt.KERB:
-        return mt.shade_kerb(x, z, footprint, street, seed)
-    if kind == mt.GRASS:
-        return mt.shade_grass(x, y, footprint, street, seed)
-    if kind == mt.FACADE:
+    if kind <= ids.STOP_LINE and kind >= ids.ROAD:
+        return ground.shade_road(x, y, footprint, kind, street, seed)
+    if kind == ids.SIDEWALK:
+        return ground.shade_sidewalk(x, y, footprint, street, seed)
+    if kind == ids.KERB:
+        return ground.shade_kerb(x, z, footprint, street, seed)
+    if kind == ids.GRASS:
+        return ground.shade_grass(x, y, footprint, street, seed)
+    if kind == ids.FACADE:
         return mt.shade_facade(x, y, footprint, r, g, b, seed)
-    if kind == mt.ROOF:
+    if kind == ids.ROOF:
         return mt.shade_roof(x, y, footprint, r, g, b, seed)
-    if kind == mt.BRICK:
+    if kind == ids.BRICK:
         return mt.shade_bricks(x, y, footprint, r, g, b, seed)
-    if kind == mt.CONCRETE or kind == mt.GRAVEL:
+    if kind == ids.CONCRETE or kind == ids.GRAVEL:
         return mt.shade_plaster(x, y, footprint, r, g, b, seed)
-    if kind == mt.BARK or kind == mt.WOOD:
+    if kind == ids.BARK or kind == ids.WOOD:
         return mt.shade_bark(x + y, z, footprint, r, g, b, seed)
-    if kind == mt.LEAF:
+    if kind == ids.LEAF:
         tone = 0.72 + 0.5 * value_noise(x * 7.0, y * 7.0, seed + 1)
         return r * tone, g * tone, b * tone, 0.0, 0.0
-    if kind == mt.FOLIAGE:
+    if kind == ids.FOLIAGE:
         return mt.shade_foliage(x, y, z, footprint, r, g, b, seed)
-    if kind == mt.PAINT:
+    if kind == ids.PAINT:
         return mt.shade_body(x, y, z, footprint, r, g, b, seed)
-    if kind == mt.CABIN:
+    if kind == ids.CABIN:
         return mt.shade_cabin(x, y, z, r, g, b)
-    if kind == mt.CARGO:
+    if kind == ids.CARGO:
         return mt.shade_cargo(x, z, footprint, r, g, b, seed)
-    if kind == mt.SIGN:
+    if kind == ids.SIGN:
         return mt.shade_sign(x, y, r, g, b, seed)
-    if kind == mt.CLOTH:
+    if kind == ids.CLOTH:
         return mt.shade_cloth(x, y, z, footprint, r, g, b, seed)
-    if kind == mt.GLASS:
+    if kind == ids.GLASS:
         return r, g, b, 0.30, 0.0
-    if kind == mt.LENS:
+    if kind == ids.LENS:
         return r, g, b, 0.02, 1.0
-    if kind == mt.METAL:
+    if kind == ids.METAL:
         tone = 0.9 + 0.2 * value_noise(x * 8.0 + y * 6.0, z * 2.0, seed)
         return r * tone, g * tone, b * tone, 0.05, 0.0
     tone = 0.92 + 0.16 * value_noise(x * 4.0 + z, y * 4.0 - z, seed)
@@ -155,7 +157,7 @@ def _shade_point(t, kind, px, py, pz, dx, dy, dz, depth, row, column, eye, verti
     nz = w0 * normals[t, 0, 2] + w1 * normals[t, 1, 2] + w2 * normals[t, 2, 2]
     length = math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9
     facing = (nx * dx + ny * dy + nz * dz) / length
-    if facing > 0.0 and kind != mt.LEAF and kind != mt.FOLIAGE:
+    if facing > 0.0 and kind != ids.LEAF and kind != ids.FOLIAGE:
         length = -length
         facing = -facing
     nx /= length
@@ -168,10 +170,10 @@ def _shade_point(t, kind, px, py, pz, dx, dy, dz, depth, row, column, eye, verti
     if emit >= 1.0:
         return r * 1.3, g * 1.3, b * 1.3
     sun = nx * env[E_SUN_X] + ny * env[E_SUN_Y] + nz * env[E_SUN_Z]
-    if kind == mt.LEAF or kind == mt.FOLIAGE:
+    if kind == ids.LEAF or kind == ids.FOLIAGE:
         sun = max(0.25 + 0.75 * sun, 0.0)
     bias = 0.04 + min(0.06 / max(sun, 0.1), 0.4)
-    if kind == mt.LEAF or kind == mt.FOLIAGE:
+    if kind == ids.LEAF or kind == ids.FOLIAGE:
         bias = 0.5
     if sun > 0.0:
         jitter = hash_unit(column, row, light_seed)
@@ -197,7 +199,7 @@ def _shade_point(t, kind, px, py, pz, dx, dy, dz, depth, row, column, eye, verti
         r *= 1.0 - 0.4 * env[E_WET]
         g *= 1.0 - 0.4 * env[E_WET]
         b *= 1.0 - 0.4 * env[E_WET]
-        if kind != mt.GRASS:
+        if kind != ids.GRASS:
             reflect += env[E_WET] * (0.03 + 0.14 * puddle)
     r *= light_r
     g *= light_g
@@ -298,7 +300,7 @@ def _is_screen_solid(t, px, py, pz, footprint, eye, vertices, texture, material,
     w0 = 1.0 - w1 - w2
     u = w0 * texture[t, 0, 0] + w1 * texture[t, 1, 0] + w2 * texture[t, 2, 0]
     v = w0 * texture[t, 0, 1] + w1 * texture[t, 1, 1] + w2 * texture[t, 2, 1]
-    if material[t] == mt.FENCE:
+    if material[t] == ids.FENCE:
         return mt.is_fence_bar(u, v, footprint, np.int64(seeds[t]))
     radius = math.sqrt(u * u + v * v)
     if radius > 0.93 or radius < 0.08:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seg_perception.sample import materials as mt
+from seg_perception.sample import material_ids as mt
 from seg_perception.sample.mesh import (
     Mesh,
     MeshBuilder,
@@ -56,6 +56,13 @@ def _add_wheels(builder: MeshBuilder, label: int, axles: list[float], half_width
                         label, [0.02] * 3)
             builder.add(make_disc([x, y + side * 0.028, radius], 1, radius * rim, 10),
                         mt.METAL, label, [0.30] * 3, 3)
+
+
+def _add_underbody(builder: MeshBuilder, label: int, length: float, width: float,
+                   height: float) -> None:
+    """Dark underside down to the ground: what a camera sees below a vehicle is the vehicle."""
+    builder.add(make_box([length, width, height], [0, 0, height / 2]), mt.RUBBER, label,
+                [0.006] * 3)
 
 
 def _make_ring(x: float, z_low: float, z_high: float, half: float, inset: float) -> np.ndarray:
@@ -132,6 +139,7 @@ def make_car(rng: np.random.Generator) -> VehicleModel:
             cowl - (0.85 if kind != 'van' else 0.6))
     _add_cabin(builder, CAR, (tail, cowl), roof, belt - 0.01, height, half - 0.02, 0.2, 3, rgb)
     axle = 0.31 * length
+    _add_underbody(builder, CAR, length - 0.5, 2 * half - 0.24, sill + 0.05)
     _add_wheels(builder, CAR, [axle - 0.05, -axle + 0.05], half - 0.01, 0.31)
     _add_lamps(builder, CAR, front - 0.03, rear + 0.03, half, belt * 0.66, rng.random() < 0.3)
     for side in (-1.0, 1.0):
@@ -179,8 +187,9 @@ def make_truck(rng: np.random.Generator) -> VehicleModel:
     builder.add(make_box([length - 0.6, half, 0.3], [-0.2, 0, 0.75]), mt.RUBBER, TRUCK,
                 [0.02] * 3)
     for side in (-1.0, 1.0):
-        builder.add(make_box([bed * 0.4, 0.04, 0.3], [middle + 0.3, side * (half - .06), 0.6]),
-                    mt.METAL, TRUCK, [0.1] * 3)
+        builder.add(make_box([bed * 0.9, 0.04, 0.62], [middle, side * (half - .08), 0.68]),
+                    mt.METAL, TRUCK, rgb * 0.4 + 0.05)
+    _add_underbody(builder, TRUCK, length - 0.5, 2 * half - 0.3, 0.8)
     _add_wheels(builder, TRUCK, [front - 1.1, rear + 1.6] +
                 ([rear + 2.8] if length > 8.0 else []), half - 0.03, 0.48, 0.5)
     _add_lamps(builder, TRUCK, front, rear, half, 0.78, False)
@@ -201,6 +210,7 @@ def make_bus(rng: np.random.Generator) -> VehicleModel:
                 mt.PLAIN, BUS, rgb * 0.9, seed)
     builder.add(make_box([0.06, 1.4, 0.26], [length / 2 - 0.06, 0, height - 0.3]), mt.LENS, BUS,
                 [0.55, 0.30, 0.03])
+    _add_underbody(builder, BUS, length - 0.5, 2 * half - 0.24, 0.4)
     _add_wheels(builder, BUS, [length / 2 - 2.6, -length / 2 + 3.0], half - 0.02, 0.48, 0.5)
     _add_lamps(builder, BUS, length / 2, -length / 2, half, 0.8, False)
     return VehicleModel(builder.finish(), BUS, (length, 2 * half, height))
