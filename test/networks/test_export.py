@@ -97,7 +97,7 @@ def test_file_is_written_whole_and_agrees_with_pytorch(make_segnext, metadata, t
         expected = network(pixels)[0].numpy()
     engine = load_engine(EngineConfig(str(report.path), precision='f32'))
     difference = float(np.abs(engine.infer(image, 'rgb') - expected).max())
-    assert difference == pytest.approx(report.max_difference)
+    assert difference == pytest.approx(report.max_difference, rel=0.01)
     assert difference <= 0.05 * float(np.abs(expected).max())  # weights rounded to 11 bits
     assert report.graph_difference <= 1e-4 * report.logits_range
     assert report.mask_agreement > 0.97
