@@ -8,21 +8,23 @@ import importlib.util
 import logging
 import sys
 
+import numba
+
 from seg_perception.perception.compiling import compile_kernel
 
 SOURCE = 'def double(x):\n    return 2 * x\n'
 
 
-def test_code_is_kept_beside_its_source(tmp_path):
+def test_code_is_kept_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(numba.config, 'CACHE_DIR', str(tmp_path / 'kept'))
     path = tmp_path / 'doubling.py'
     path.write_text(SOURCE, encoding='utf-8')
     spec = importlib.util.spec_from_file_location('doubling', path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules['doubling'] = module
+    monkeypatch.setitem(sys.modules, 'doubling', module)
     spec.loader.exec_module(module)
     assert compile_kernel()(module.double)(21) == 42
-    assert list(tmp_path.glob('__pycache__/*.nbi'))
-    del sys.modules['doubling']
+    assert list(tmp_path.glob('kept/*/*.nbi'))
 
 
 def test_code_without_a_place_for_a_cache_still_runs_and_warns_once(caplog):
