@@ -412,6 +412,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
+        # Python gives signals back to the system before the libraries unload; a second one (both
+        # launch and the terminal may send it) must not turn a clean end into a failure.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return 0
 
 

@@ -20,7 +20,7 @@ from seg_perception.ros.environment import prepare_this_process
 from seg_perception.ros.lifecycle_client import LifecycleClient
 from seg_perception.ros.node_process import NodeProcess
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 CHANNELS = {'rgb8': 3, 'bgr8': 3, 'mono8': 1}
 
 
