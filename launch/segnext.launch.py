@@ -93,7 +93,7 @@ def declare_arguments(share_directory: str) -> list:
             default_value=os.path.join(share_directory, 'config', 'fastdds.xml'),
             description='Fast DDS profile for the node, with shared memory that holds camera '
             'images; the camera driver needs it too. Not used where '
-            f'{PROFILE_VARIABLE} is set already. Empty: stock transport.',
+            f'{PROFILE_VARIABLE} is set already. none: stock transport.',
         ),
     ]
 
@@ -104,7 +104,7 @@ def choose_transport(context) -> list:
     chosen = os.environ.get(PROFILE_VARIABLE) or os.environ.get(OLD_PROFILE_VARIABLE)
     if chosen:
         return [LogInfo(msg=f'Fast DDS profile from the environment: {chosen}')]
-    if not profile:
+    if profile == 'none':
         return []
     if not os.path.isfile(profile):
         raise FileNotFoundError(f'fastdds_profile: there is no file {profile}')

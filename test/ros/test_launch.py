@@ -1,0 +1,102 @@
+# Copyright 2026 seg_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""What the launch file starts; needs launch and launch_ros, which a ROS install has."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+# with the dot: the folder launch/ of a checkout is no substitute for the package
+pytest.importorskip('launch.actions')
+pytest.importorskip('launch_ros.actions')
+
+from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+
+from launch import LaunchContext
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+
+
+@pytest.fixture
+def launch_file(tmp_path, monkeypatch):
+    """Return the launch file as a module, with the package in an ament index."""
+    marker = tmp_path / 'share' / 'ament_index' / 'resource_index' / 'packages' / 'seg_perception'
+    marker.parent.mkdir(parents=True)
+    marker.touch()
+    (tmp_path / 'share' / 'seg_perception').symlink_to(CHECKOUT)
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    path = CHECKOUT / 'launch' / 'segnext.launch.py'
+    spec = importlib.util.spec_from_file_location('segnext_launch', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def make_context(launch_file, **arguments) -> LaunchContext:
+    """Return a context in which the arguments are declared and given."""
+    context = LaunchContext()
+    context.launch_configurations.update(arguments)
+    for entity in launch_file.generate_launch_description().entities:
+        if isinstance(entity, DeclareLaunchArgument):
+            entity.execute(context)
+    return context
+
+
+def read_overrules(node, context) -> dict:
+    """Return the parameters that the launch file adds to the parameter file."""
+    from launch_ros.utilities import evaluate_parameters
+
+    return evaluate_parameters(context, node._Node__parameters)[1]
+
+
+def test_every_argument_is_described(launch_file):
+    arguments = [
+        entity
+        for entity in launch_file.generate_launch_description().entities
+        if isinstance(entity, DeclareLaunchArgument)
+    ]
+    assert {'namespace', 'params_file', 'image_topic', 'use_sim_time', 'log_level'} <= {
+        argument.name for argument in arguments
+    }
+    assert all(len(argument.description) > 20 for argument in arguments)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'expected'),
+    [
+        ({}, {}),
+        ({'model': '1', 'backend': 'torch'}, {'model.path': '1', 'model.backend': 'torch'}),
+        (
+            {'autostart': 'false', 'use_sim_time': 'true'},
+            {'autostart': False, 'use_sim_time': True},
+        ),
+        ({'image_transport': 'compressed'}, {'image_transport': 'compressed'}),
+    ],
+)
+def test_only_given_arguments_overrule_the_parameter_file(launch_file, arguments, expected):
+    context = make_context(launch_file, **arguments)
+    (node,) = launch_file.start_node(context)
+    assert read_overrules(node, context) == expected
+
+
+def test_the_shipped_transport_profile_is_set_unless_the_user_has_one(launch_file, monkeypatch):
+    (action,) = launch_file.choose_transport(make_context(launch_file))
+    assert isinstance(action, SetEnvironmentVariable)
+    assert launch_file.choose_transport(make_context(launch_file, fastdds_profile='none')) == []
+    monkeypatch.setenv(VARIABLES[0], '/my/profile.xml')
+    (action,) = launch_file.choose_transport(make_context(launch_file))
+    assert not isinstance(action, SetEnvironmentVariable)
+
+
+@pytest.mark.parametrize('name', ['params_file', 'fastdds_profile'])
+def test_a_missing_file_is_named(launch_file, name):
+    context = make_context(launch_file, **{name: '/nowhere'})
+    function = launch_file.start_node if name == 'params_file' else launch_file.choose_transport
+    with pytest.raises(FileNotFoundError, match=f'{name}: there is no file /nowhere'):
+        function(context)
