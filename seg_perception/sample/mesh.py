@@ -70,7 +70,8 @@ class Mesh:
         color = self.color if tint is None else self.color * np.asarray(tint, np.float32)
         scale = float(np.linalg.norm(transform[:3, 0]))
         vertices, normals = move_parts(self.vertices, self.normals, _NO_PARTS,
-                                       transform[None, :3, :3], transform[None, :3, 3], scale)
+                                       transform[None, :3, :3].copy(), transform[None, :3, 3].copy(),
+                                       scale)
         return Mesh(vertices, self.texture, normals, self.material, self.label, ids, color,
                     self.seeds)
 
