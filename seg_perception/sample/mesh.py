@@ -69,9 +69,9 @@ class Mesh:
         ids = self.instance if instance is None else np.full_like(self.instance, instance)
         color = self.color if tint is None else self.color * np.asarray(tint, np.float32)
         scale = float(np.linalg.norm(transform[:3, 0]))
-        vertices, normals = move_parts(self.vertices, self.normals, _NO_PARTS,
-                                       transform[None, :3, :3].copy(), transform[None, :3, 3].copy(),
-                                       scale)
+        vertices, normals = move_parts(
+            self.vertices, self.normals, _NO_PARTS, transform[None, :3, :3].copy(),
+            transform[None, :3, 3].copy(), scale)
         return Mesh(vertices, self.texture, normals, self.material, self.label, ids, color,
                     self.seeds)
 
