@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -295,6 +296,8 @@ def main() -> None:
     if arguments.role == 'lone-camera':
         run_lone_camera(arguments)
         return
+    # so that "timeout" and CI leave no node behind
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     # away from a robot's own topics
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     with tempfile.TemporaryDirectory() as folder:

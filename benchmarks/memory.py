@@ -10,8 +10,11 @@ second tenth (the first one still fills allocators and caches).
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
-from collections.abc import Iterator
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +39,16 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument('--size', type=parse_size, default=(256, 512), metavar='HxW')
     parser.add_argument('--model', default='', help='shipped model name or .onnx file')
-    parser.add_argument('--frames', type=int, default=2000, help='masks to wait for, about')
+    parser.add_argument('--frames', type=int, default=2000, help='masks to wait for')
     parser.add_argument('--rate', type=float, default=15.0, help='of the camera, Hz')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures here')
     return parser.parse_args()
 
 
 def make_messages(
-    size_px: tuple[int, int], count: int, rate_hz: float
+    size_px: tuple[int, int], rate_hz: float, is_done: Callable[[], bool]
 ) -> Iterator[tuple[int, Any]]:
-    """Yield (time in ns, sensor_msgs/Image): a few noisy pictures again and again."""
+    """Yield (time in ns, sensor_msgs/Image): a few noisy pictures again and again, until done."""
     from sensor_msgs.msg import Image
 
     rng = np.random.default_rng(0)
@@ -55,7 +58,9 @@ def make_messages(
         message = Image(height=height_px, width=width_px, step=3 * width_px, encoding='rgb8')
         message.data.frombytes(rng.bytes(height_px * width_px * 3))
         messages.append(message)
-    for index in range(count):
+    for index in itertools.count():
+        if is_done():
+            return
         offset_ns = int(index * 1e9 / rate_hz)
         stamp = messages[index % 4].header.stamp
         stamp.sec, stamp.nanosec = divmod(1_700_000_000 * 10**9 + offset_ns, 10**9)
@@ -64,6 +69,8 @@ def make_messages(
 
 def main() -> None:
     arguments = parse_arguments()
+    # so that "timeout" and CI leave no node behind
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     height_px, width_px = arguments.size
     parameters = {
@@ -85,7 +92,7 @@ def main() -> None:
             if masks % 200 == 0:
                 print(f'{masks} masks, {resident_mb[-1]:.1f} MB', flush=True)
 
-        messages = make_messages(arguments.size, arguments.frames, arguments.rate)
+        messages = make_messages(arguments.size, arguments.rate, lambda: masks >= arguments.frames)
         config = ReplayConfig(image_topic=TOPIC, node_name=node.node_name)
         result = LiveReplay(messages, config, sample).run()
     tenth = max(1, len(resident_mb) // 10)
