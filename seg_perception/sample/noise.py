@@ -12,19 +12,19 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
+from seg_perception.perception.compiling import compile_kernel
 
 _MASK = 0xFFFFFFFF
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile for one thread, cached on disk; IEEE division, no reordering (reproducible)."""
-    return njit(cache=True, error_model='numpy')(function)
+    return compile_kernel(error_model='numpy')(function)
 
 
 def compiled_parallel(function: Callable[..., Any]) -> Callable[..., Any]:
     """As `compiled`, with `prange` loops spread over the threads."""
-    return njit(cache=True, error_model='numpy', parallel=True)(function)
+    return compile_kernel(error_model='numpy', parallel=True)(function)
 
 
 @compiled
