@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--rate', type=float, default=1.0, metavar='FACTOR', help='replay speed (default: 1)'
     )
     parser.add_argument('--limit', type=int, default=0, help='use only the first N frames')
-    parser.add_argument('--seed', type=int, default=9001, help='seed of the sample drive')
+    parser.add_argument('--seed', type=int, default=9, help='seed of the sample drive')
     parser.add_argument('--frames', type=int, default=100, help='frames of the sample drive')
     parser.add_argument(
         '--size',

@@ -57,7 +57,7 @@ class DemoConfig:
     network_size_px: tuple[int, int] = (0, 0)
     rate_factor: float = 1.0
     limit: int = 0
-    seed: int = 9001
+    seed: int = 9
     frames: int = 100
     size_px: tuple[int, int] = (512, 1024)
 
