@@ -120,10 +120,11 @@ def test_channel_orders(make_image, file_order, camera_order):
 @pytest.mark.parametrize(
     ('camera_hw', 'fit', 'expected'),
     [
-        ((48, 96), 'letterbox', ['Cast', 'Unsqueeze', 'Transpose', 'Sub']),
-        ((96, 192), 'letterbox', ['Cast', 'Unsqueeze', 'Transpose', 'Resize', 'Sub']),
-        ((40, 96), 'letterbox', ['Cast', 'Unsqueeze', 'Transpose', 'Sub', 'Pad']),
-        ((40, 96), 'stretch', ['Cast', 'Unsqueeze', 'Transpose', 'Resize', 'Sub']),
+        ((48, 96), 'letterbox', ['Cast', 'Sub', 'Unsqueeze', 'Transpose']),
+        ((96, 192), 'letterbox', ['Cast', 'Sub', 'Unsqueeze', 'Transpose', 'Resize']),
+        ((40, 96), 'letterbox', ['Cast', 'Sub', 'Pad', 'Unsqueeze', 'Transpose']),
+        ((40, 90), 'letterbox', ['Cast', 'Sub', 'Unsqueeze', 'Transpose', 'Resize', 'Pad']),
+        ((40, 96), 'stretch', ['Cast', 'Sub', 'Unsqueeze', 'Transpose', 'Resize']),
     ],
 )
 def test_static_prelude_holds_only_what_the_camera_needs(camera_hw, fit, expected):
