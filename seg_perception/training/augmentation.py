@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 IGNORE_SET = 255
+BAR_SET = 254  # marks letterbox bars until the colours have been changed
 CATEGORY_CAP = 0.75  # of the labelled pixels of a crop; section 4.1 of the SegNeXt paper
 CROP_TRIES = 4
 ASPECT_SIGMA = 0.05
@@ -46,6 +47,7 @@ def augment_crop(
     image: (H, W, 3) uint8 RGB; sets: (H, W) uint8 set ids, 255 unlabelled; scale: of the
     image before cropping. An image that the scale makes smaller than the crop is placed at
     random on the mean colour, its surroundings unlabelled.
+    Pixels marked BAR_SET become mean colour, unlabelled.
     Returns (crop height, crop width, 3) float32, normalised, and uint8 set ids.
     """
     scale_y = scale * float(np.exp(rng.normal(0.0, ASPECT_SIGMA)))
@@ -62,6 +64,10 @@ def augment_crop(
     if rng.random() < 0.5:
         pixels, labels = pixels[:, ::-1], labels[:, ::-1]
     values = change_colors(pixels, mean_rgb, std_rgb, rng)
+    bars = labels == BAR_SET
+    if bars.any():
+        values[bars] = 0.0
+        labels = np.where(bars, np.uint8(IGNORE_SET), labels)
     if (out_h, out_w) == (crop.height_px, crop.width_px):
         return values, labels
     canvas = np.zeros((crop.height_px, crop.width_px, 3), np.float32)
@@ -71,6 +77,24 @@ def augment_crop(
     canvas[top : top + out_h, left : left + out_w] = values
     truth[top : top + out_h, left : left + out_w] = labels
     return canvas, truth
+
+
+def add_letterbox_bars(
+    image: np.ndarray, sets: np.ndarray, aspect: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Surround an image as the deployed letterbox does, to width / height = aspect.
+
+    Without seeing bars in training, the network put buses and walls beside those of a 480x360
+    camera in a 512x1024 input. The bars are marked BAR_SET; augment_crop gives them the mean
+    colour, unlabelled.
+    """
+    height, width = sets.shape
+    extra_x = max(0, round(height * aspect) - width)
+    extra_y = max(0, round(width / aspect) - height)
+    border = (extra_y // 2, extra_y - extra_y // 2, extra_x // 2, extra_x - extra_x // 2)
+    wide = cv2.copyMakeBorder(image, *border, cv2.BORDER_CONSTANT)
+    marked = cv2.copyMakeBorder(sets, *border, cv2.BORDER_CONSTANT, value=(BAR_SET,))
+    return wide, marked
 
 
 def choose_position(
@@ -85,7 +109,7 @@ def choose_position(
         left = int(rng.integers(0, sets.shape[1] - width + 1))
         # every 8th pixel each way: a percent or two of error, 64 times less work
         part = sets[top : top + height : 8, left : left + width : 8]
-        counts = np.bincount(part.ravel(), minlength=256)[:IGNORE_SET]
+        counts = np.bincount(part.ravel(), minlength=256)[:BAR_SET]
         if counts.sum() > 0 and counts.max() <= CATEGORY_CAP * counts.sum():
             break
     return top, left

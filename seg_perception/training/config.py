@@ -82,13 +82,24 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """How one stage draws from one data set: its share, and the range of image scales."""
+    """How one stage draws from one data set: its share, and the range of image scales.
+
+    letterbox_share: of its images that get the bars of a letterbox of letterbox_aspect
+    (width / height), as the deployed graph adds them to a camera of another shape.
+    """
 
     share: float
     scale_min: float
     scale_max: float
+    letterbox_share: float = 0.0
+    letterbox_aspect: float = 2.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.letterbox_share <= 1 or self.letterbox_aspect <= 0:
+            raise ConfigError(
+                f'letterbox_share {self.letterbox_share}, letterbox_aspect '
+                f'{self.letterbox_aspect}: expected a share of 0 to 1 and an aspect above 0'
+            )
         if self.share < 0 or not 0 < self.scale_min <= self.scale_max:
             raise ConfigError(
                 f'share {self.share}, scale {self.scale_min} to {self.scale_max}: '

@@ -13,7 +13,7 @@ import numpy as np
 
 from seg_perception.errors import UserError
 from seg_perception.perception.labels import LabelMapping, LabelSpace, load_label_mapping
-from seg_perception.training.augmentation import CropSize, augment_crop
+from seg_perception.training.augmentation import CropSize, add_letterbox_bars, augment_crop
 from seg_perception.training.config import DatasetConfig, SourceConfig, StageConfig
 from seg_perception.training.losses import SetTable
 
@@ -200,9 +200,12 @@ class CropSampler:
         folder, source = self.folders[name], sources[name]
         item = folder[int(rng.integers(len(folder)))]
         scale = float(np.exp(rng.uniform(np.log(source.scale_min), np.log(source.scale_max))))
+        image, sets = item.image, self._luts[name][item.label]
+        if rng.random() < source.letterbox_share:
+            image, sets = add_letterbox_bars(image, sets, source.letterbox_aspect)
         return augment_crop(
-            item.image,
-            self._luts[name][item.label],
+            image,
+            sets,
             crop,
             scale,
             self._normalisation.mean_rgb,

@@ -6,7 +6,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from seg_perception.training.augmentation import CropSize, augment_crop, choose_position
+from seg_perception.training.augmentation import (
+    BAR_SET,
+    CropSize,
+    add_letterbox_bars,
+    augment_crop,
+    choose_position,
+)
 
 ZERO, ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
@@ -42,3 +48,17 @@ def test_positions_of_one_class_are_avoided():
         assert top == 0 and 0 <= left <= 240
         mixed += 60 < left < 180
     assert mixed > 70  # half of all positions are mixed; four tries find one in 94 %
+
+
+def test_letterbox_bars_are_mean_colour_and_unlabelled_whatever_the_colours_do():
+    image = np.full((40, 40, 3), 90, np.uint8)
+    wide, marked = add_letterbox_bars(image, np.full((40, 40), 4, np.uint8), 2.0)
+    assert wide.shape == (40, 80, 3) and (marked[:, 20:60] == 4).all()
+    mean = (120.0, 110.0, 100.0)
+    for seed in range(8):  # blur and noise come in a quarter of the draws
+        rng = np.random.default_rng(seed)
+        crop, sets = augment_crop(wide, marked, CropSize(32, 64), 0.8, mean, ONE, rng)
+        assert set(np.unique(sets)) <= {4, 255}
+        assert (sets == 255).any() and not crop[sets == 255].any()
+    tall, marked = add_letterbox_bars(image[:10], np.zeros((10, 40), np.uint8), 2.0)
+    assert tall.shape == (20, 40, 3) and (marked[:5] == BAR_SET).all()
