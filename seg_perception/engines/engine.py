@@ -80,7 +80,8 @@ class Engine:
     @property
     def description(self) -> str:
         """Backend, device, precision, input size and the reason of the choice, one line."""
-        threads = f', {self.threads} threads' if self.threads else ''
+        plural = '' if self.threads == 1 else 's'
+        threads = f', {self.threads} thread{plural}' if self.threads else ''
         return (
             f'{self._backend.description}, {self.precision}{threads}, input '
             f'{self.input.height_px}x{self.input.width_px} {self.input.fit}; {self._choice}'

@@ -78,14 +78,14 @@ class PlaneNorm(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
-        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise over C at each pixel."""
         x = x - x.mean(1, keepdim=True)
         deviation = torch.sqrt((x * x).mean(1, keepdim=True) + NORM_EPSILON)
-        return x / deviation * self.weight + self.bias
+        return x / deviation * self.weight[:, None, None] + self.bias[:, None, None]
 
 
 class DeployEncoder(nn.Module):
@@ -295,8 +295,7 @@ def fold_encoder(weights: Weights, variant: SegNeXtVariant) -> Weights:
             block_weights = take_prefix(weights, source)
             folded.update({target + n: v for n, v in fold_block(block_weights).items()})
         for name in ('weight', 'bias'):
-            value = weights[f'backbone.norm{stage}.{name}'][:, None, None]
-            folded[f'backbone.norms.{stage - 1}.{name}'] = value
+            folded[f'backbone.norms.{stage - 1}.{name}'] = weights[f'backbone.norm{stage}.{name}']
     return folded
 
 
