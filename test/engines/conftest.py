@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -28,14 +30,19 @@ Reference = Callable[..., np.ndarray]
 TINY = SegNeXtVariant('tiny', (32, 32, 64, 64), (1, 1, 1, 1), 0.0, 64, 16, (2, 2, 2, 2))
 
 
-@pytest.fixture(autouse=True, scope='session')
+def know_tiny() -> Any:
+    """Return a context in which the tiny variant can be built."""
+    return patch.dict(VARIANTS, {TINY.name: TINY})
+
+
+@pytest.fixture(autouse=True, scope='module')
 def tiny_variant() -> Iterator[None]:
-    """Make the tiny variant known while engines are tested."""
-    VARIANTS[TINY.name] = TINY
-    yield
-    del VARIANTS[TINY.name]
+    """Make the tiny variant known while engines are tested, and to no other test."""
+    with know_tiny():
+        yield
 
 
+@know_tiny()
 def make_network() -> DeploySegNeXt:
     """Make a deployed SegNeXt, random in all its tensors."""
     generator = torch.Generator().manual_seed(5)
@@ -55,14 +62,17 @@ def make_network() -> DeploySegNeXt:
     return fold_segnext(network)
 
 
-@pytest.fixture(autouse=True, scope='session')
-def one_thread() -> None:
+@pytest.fixture(autouse=True, scope='module')
+def one_thread() -> Iterator[None]:
     """Compute with one thread in PyTorch: for layers this small a second one only waits."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope='session')
-def network(tiny_variant: None) -> DeploySegNeXt:
+def network() -> DeploySegNeXt:
     """Return the network in float32, before its weights are rounded for the file."""
     return make_network()
 
@@ -76,10 +86,11 @@ def model(network: DeploySegNeXt, tmp_path_factory: pytest.TempPathFactory) -> M
         name='random',
         network={'name': 'segnext', 'variant': 'tiny', 'rank': 16},
     )
-    assert describe_network(build_segnext('tiny', 11)) == metadata.network
     path = tmp_path_factory.mktemp('model') / 'random.onnx'
-    path.write_bytes(export_network(network, metadata).SerializeToString())
-    return load_model_file(path)
+    with know_tiny():
+        assert describe_network(build_segnext('tiny', 11)) == metadata.network
+        path.write_bytes(export_network(network, metadata).SerializeToString())
+        return load_model_file(path)
 
 
 @pytest.fixture(scope='session')
