@@ -6,14 +6,16 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from seg_perception import __version__
 from seg_perception.errors import UserError
 
 # Explicit, so that --help has the order in which a newcomer meets them.
-COMMAND_MODULES = ('demo', 'evaluate', 'bag', 'export')
+COMMAND_MODULES = ('demo', 'evaluate', 'bag', 'export', 'train')
 
 DESCRIPTION = """\
 Semantic segmentation for ROS 2 robots: try it, replay drives, score models.
@@ -56,6 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     why and how to fix it), 130 when interrupted.
     """
     arguments = build_parser().parse_args(argv)
+    if threading.current_thread() is threading.main_thread():
+        # as an exception, so that a terminated demo stops its node and half-made files go
+        signal.signal(signal.SIGTERM, raise_exit)
     try:
         return int(arguments.run(arguments) or 0)
     except UserError as error:
@@ -64,6 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return 130
+
+
+def raise_exit(signal_number: int, frame: object) -> None:
+    """End the process by way of SystemExit, with the shell's code for the signal."""
+    raise SystemExit(128 + signal_number)
 
 
 if __name__ == '__main__':

@@ -40,8 +40,9 @@ from seg_perception.ros.replay import LiveReplay, ReplayConfig, ReplayedMask, Re
 from seg_perception.sample.drive import SAMPLE_DRIVE_VERSION
 
 SHEET_ROWS = 5
-# Topic of the replayed camera: ours alone, so that a robot's own camera is not disturbed.
-REPLAY_TOPIC = '/seg_perception_demo/image_raw'
+# Names of our own, so that a robot's camera and segmentation node are not disturbed.
+NAMESPACE = '/seg_perception_demo'
+REPLAY_TOPIC = f'{NAMESPACE}/image_raw'
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ def replay_through_node(
         'camera.width': frame.image.shape[1],
         'camera.channel_order': frame.channel_order,
     }
-    with NodeProcess(parameters, {'image': REPLAY_TOPIC}) as node:
+    with NodeProcess(parameters, {'image': REPLAY_TOPIC}, NAMESPACE) as node:
         print('starting the node ...', flush=True)
         node.wait_active()
         total = reader.count_messages(topic)
