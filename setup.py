@@ -3,7 +3,6 @@
 """Installs the package with colcon (ament_python) or pip."""
 
 from glob import glob
-from pathlib import Path
 
 from setuptools import find_packages, setup
 
@@ -11,12 +10,14 @@ package_name = 'seg_perception'
 
 
 def list_models() -> list:
-    """Return data_files entries that keep the folder of each model."""
+    """Return data_files entries that keep the folder of each model.
+
+    glob, since `colcon build --symlink-install` runs this file also where there are no models.
+    """
+    folders = sorted(glob('models/*/'))
     entries = [(f'share/{package_name}/models', glob('models/*.md'))]
-    for folder in sorted(Path('models').iterdir()):
-        if folder.is_dir():
-            files = sorted(str(path) for path in folder.iterdir() if path.is_file())
-            entries.append((f'share/{package_name}/models/{folder.name}', files))
+    for folder in folders:
+        entries.append((f'share/{package_name}/{folder.rstrip("/")}', glob(f'{folder}*')))
     return entries
 
 
@@ -50,8 +51,6 @@ setup(
     maintainer='seg_perception maintainers',
     maintainer_email='seg-perception@example.com',
     description='Real-time semantic segmentation for ROS 2 robots.',
-    long_description=Path('README.md').read_text(encoding='utf-8'),
-    long_description_content_type='text/markdown',
     license='Apache-2.0',
     entry_points={
         'console_scripts': [
