@@ -65,7 +65,9 @@ FIND_MODEL = (
 def test_pip_installs_everything_a_robot_needs(source_tree, tmp_path):
     prefix = tmp_path / 'prefix'
     command = [sys.executable, '-m', 'pip', 'install', '-q', '--no-deps', '--no-build-isolation']
-    subprocess.run([*command, '--prefix', str(prefix), str(source_tree)], check=True, timeout=300)
+    # without --ignore-installed pip would uninstall the package of this environment first
+    command += ['--ignore-installed', '--prefix', str(prefix)]
+    subprocess.run([*command, str(source_tree)], check=True, timeout=300)
     names = [*SHARE_FILES, 'bin/seg_perception', 'lib/seg_perception/segmentation_node']
     assert list_missing(prefix, names) == []
     assert os.access(prefix / 'lib/seg_perception/segmentation_node', os.X_OK)
