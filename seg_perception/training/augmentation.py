@@ -41,20 +41,25 @@ def augment_crop(
     mean_rgb: tuple[float, float, float],
     std_rgb: tuple[float, float, float],
     rng: np.random.Generator,
+    wanted_set: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut one random training crop.
 
     image: (H, W, 3) uint8 RGB; sets: (H, W) uint8 set ids, 255 unlabelled; scale: of the
     image before cropping. An image that the scale makes smaller than the crop is placed at
     random on the mean colour, its surroundings unlabelled.
-    Pixels marked BAR_SET become mean colour, unlabelled.
+    Pixels marked BAR_SET become mean colour, unlabelled. wanted_set: a set id that the crop
+    shall show, where the image has it.
     Returns (crop height, crop width, 3) float32, normalised, and uint8 set ids.
     """
     scale_y = scale * float(np.exp(rng.normal(0.0, ASPECT_SIGMA)))
     height, width = sets.shape
     cut_h = max(1, min(height, int(crop.height_px / scale_y)))
     cut_w = max(1, min(width, int(crop.width_px / scale)))
-    top, left = choose_position(sets, cut_h, cut_w, rng)
+    position = None
+    if wanted_set is not None:
+        position = find_position(sets, wanted_set, cut_h, cut_w, rng)
+    top, left = position or choose_position(sets, cut_h, cut_w, rng)
     window = np.s_[top : top + cut_h, left : left + cut_w]
     out_h = max(1, min(crop.height_px, round(cut_h * scale_y)))
     out_w = max(1, min(crop.width_px, round(cut_w * scale)))
@@ -113,6 +118,22 @@ def choose_position(
         if counts.sum() > 0 and counts.max() <= CATEGORY_CAP * counts.sum():
             break
     return top, left
+
+
+def find_position(
+    sets: np.ndarray, wanted_set: int, height: int, width: int, rng: np.random.Generator
+) -> tuple[int, int] | None:
+    """Choose (top, left) of a crop that holds a random pixel of a set; None where it has none."""
+    rows, columns = np.nonzero(sets[::2, ::2] == wanted_set)  # a quarter of the pixels will do
+    if not len(rows):
+        return None
+    chosen = int(rng.integers(len(rows)))
+    top = 2 * int(rows[chosen]) - int(rng.integers(height))
+    left = 2 * int(columns[chosen]) - int(rng.integers(width))
+    return (
+        min(max(top, 0), sets.shape[0] - height),
+        min(max(left, 0), sets.shape[1] - width),
+    )
 
 
 def change_colors(

@@ -14,7 +14,7 @@ from typing import Any
 from seg_perception.errors import UserError
 from seg_perception.training.schedule import LearningRateConfig
 
-DATASET_KINDS = ('camvid', 'frames')
+DATASET_KINDS = ('camvid', 'cityscapes', 'frames')
 
 
 class ConfigError(UserError, ValueError):
@@ -25,10 +25,9 @@ class ConfigError(UserError, ValueError):
 class DatasetConfig:
     """One source of labelled images.
 
-    name: how stages refer to it. kind: 'camvid' (DIR/SPLIT/images, DIR/SPLIT/labels) or 'frames'
-    (flat folder, NAME_image.jpg or .png beside NAME_label.png). path: the folder; `~` is
-    expanded. label_space: of its label images. train_split, validation_split: folders of 'camvid',
-    '' leaves that use out; for 'frames' they are sub-folders.
+    name: how stages refer to it. kind: the layout of the folder, see
+    evaluation.image_folders.list_pairs. path: the folder; `~` is expanded. label_space: of its
+    label images. train_split, validation_split: '' leaves that use out.
     """
 
     name: str
@@ -86,6 +85,8 @@ class SourceConfig:
 
     letterbox_share: of its images that get the bars of a letterbox of letterbox_aspect
     (width / height), as the deployed graph adds them to a camera of another shape.
+    balanced_share: of its crops that are drawn for a class: first a class, each as likely, then
+    an image that shows it, then a crop around one of its pixels.
     """
 
     share: float
@@ -93,6 +94,7 @@ class SourceConfig:
     scale_max: float
     letterbox_share: float = 0.0
     letterbox_aspect: float = 2.0
+    balanced_share: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.letterbox_share <= 1 or self.letterbox_aspect <= 0:
@@ -100,6 +102,8 @@ class SourceConfig:
                 f'letterbox_share {self.letterbox_share}, letterbox_aspect '
                 f'{self.letterbox_aspect}: expected a share of 0 to 1 and an aspect above 0'
             )
+        if not 0 <= self.balanced_share <= 1:
+            raise ConfigError(f'balanced_share is {self.balanced_share}, expected 0 to 1')
         if self.share < 0 or not 0 < self.scale_min <= self.scale_max:
             raise ConfigError(
                 f'share {self.share}, scale {self.scale_min} to {self.scale_max}: '
@@ -137,11 +141,13 @@ class RunConfig:
     workers: processes that share the weights, each with one thread; 0 takes one process
     with all threads. Two single-threaded workers beat one process with two threads by 1.5x
     on 2 busy cores, because nothing waits for the slower core.
+    precision: 'float32' or 'bfloat16' (autocast; NMF, norms and losses stay in float32).
     """
 
     output: str = 'out/training'
     workers: int = 0
     seed: int = 0
+    precision: str = 'float32'
     checkpoint_every_s: float = 120.0
     validate_every_s: float = 480.0
     validation_height_px: int = 512

@@ -6,110 +6,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import cv2
 import numpy as np
 
-from seg_perception.errors import UserError
-from seg_perception.perception.labels import LabelMapping, LabelSpace, load_label_mapping
-from seg_perception.training.augmentation import CropSize, add_letterbox_bars, augment_crop
+from seg_perception.evaluation.image_folders import (
+    LabelledImage,
+    list_pairs,
+    read_label,
+    read_pair,
+)
+from seg_perception.perception.labels import LabelMapping, load_label_mapping
+from seg_perception.training.augmentation import (
+    IGNORE_SET,
+    CropSize,
+    add_letterbox_bars,
+    augment_crop,
+)
 from seg_perception.training.config import DatasetConfig, SourceConfig, StageConfig
 from seg_perception.training.losses import SetTable
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png')
 CACHE_BYTES = 4 << 30  # decoded images and labels kept in memory
-
-
-class DatasetError(UserError, ValueError):
-    """A data set that cannot be trained on; the message names the file and the fix."""
-
-
-@dataclass(frozen=True)
-class ImagePair:
-    """Paths of one image and its label image."""
-
-    image: Path
-    label: Path
-
-
-@dataclass(frozen=True)
-class LabelledImage:
-    """image: (H, W, 3) uint8 RGB; label: (H, W) uint8 ids of the data set's own label space."""
-
-    image: np.ndarray
-    label: np.ndarray
-
-
-def list_pairs(config: DatasetConfig, split: str) -> list[ImagePair]:
-    """List the pairs of one split, by name.
-
-    Raises DatasetError when the folder, an image's label or every image is missing.
-    """
-    root = Path(config.path).expanduser() / split
-    images = root / 'images' if config.kind == 'camvid' else root
-    if not images.is_dir():
-        raise DatasetError(f"data set '{config.name}': no folder {images}")
-    pairs = []
-    for path in sorted(images.iterdir()):
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
-            continue
-        if config.kind == 'camvid':
-            label = root / 'labels' / f'{path.stem}.png'
-        elif path.stem.endswith('_image'):
-            label = root / f'{path.stem.removesuffix("_image")}_label.png'
-        else:
-            continue
-        if not label.is_file():
-            raise DatasetError(f"data set '{config.name}': {path.name} has no label {label}")
-        pairs.append(ImagePair(path, label))
-    if not pairs:
-        raise DatasetError(
-            f"data set '{config.name}': no labelled images in {images}; "
-            f'expected {", ".join(IMAGE_SUFFIXES)}'
-        )
-    return pairs
-
-
-def read_pair(pair: ImagePair, space: LabelSpace) -> LabelledImage:
-    """Decode one pair.
-
-    Raises DatasetError for a corrupt file, sizes that differ, a label image that is not grey
-    with 8 bits, or a label id outside `space`.
-    """
-    image = _decode(pair.image, cv2.IMREAD_COLOR)
-    label = _decode(pair.label, cv2.IMREAD_UNCHANGED)
-    if label.ndim != 2 or label.dtype != np.uint8:
-        raise DatasetError(
-            f'{pair.label} has shape {label.shape} and type {label.dtype}, '
-            'expected a grey image with 8 bits (class ids, not colours)'
-        )
-    if label.shape != image.shape[:2]:
-        raise DatasetError(
-            f'{pair.image} is {image.shape[1]}x{image.shape[0]} and its label '
-            f'{label.shape[1]}x{label.shape[0]}, expected equal sizes'
-        )
-    found = np.flatnonzero(np.bincount(label.ravel(), minlength=256))
-    allowed = {*range(space.num_classes), space.ignore_id, 255}
-    outside = [int(i) for i in found if int(i) not in allowed]
-    if outside:
-        raise DatasetError(
-            f"{pair.label} has label {outside[0]}, outside label space '{space.name}' "
-            f'(0..{space.num_classes - 1}, unlabelled {space.ignore_id}); '
-            'convert the labels or name their label space'
-        )
-    return LabelledImage(np.ascontiguousarray(image[..., ::-1]), label)
-
-
-def _decode(path: Path, flags: int) -> np.ndarray:
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise DatasetError(f'cannot read {path}: {error}') from error
-    image = cv2.imdecode(data, flags) if data.size else None
-    if image is None:
-        raise DatasetError(f'{path} is no image that can be decoded ({data.size} bytes)')
-    return image
 
 
 class LabelledFolder:
@@ -117,7 +33,7 @@ class LabelledFolder:
 
     def __init__(self, config: DatasetConfig, split: str, target: str) -> None:
         self.name = config.name
-        self.pairs = list_pairs(config, split)
+        self.pairs = list_pairs(config.kind, config.path, split)
         self.mapping: LabelMapping = load_label_mapping(config.label_space, target)
         self._cache: dict[int, LabelledImage] = {}
         self._cached_bytes = 0
@@ -134,6 +50,14 @@ class LabelledFolder:
             self._cache[index] = item
             self._cached_bytes += size
         return item
+
+    def count_image_labels(self) -> np.ndarray:
+        """Count pixels per image and label id, (images, 256) int64, over every 16th pixel."""
+        counts = np.zeros((len(self), 256), np.int64)
+        for index, pair in enumerate(self.pairs):
+            label = read_label(pair.label, self.mapping.source)
+            counts[index] = np.bincount(label[::4, ::4].ravel(), minlength=256)
+        return counts
 
     def count_labels(self, every: int = 1) -> np.ndarray:
         """Count pixels per label id, (256,) int64, over every `every`-th image."""
@@ -169,6 +93,7 @@ class CropSampler:
         self._luts = {folder.name: table.add(folder.mapping) for folder in folders}
         self._normalisation = normalisation
         self._seed = seed
+        self._images_by_set: dict[str, dict[int, np.ndarray]] = {}
 
     def count_sets(self, num_sets: int, images: int = 60) -> list[np.ndarray]:
         """Count pixels per set id, one (num_sets,) array per data set, over about `images`."""
@@ -179,6 +104,23 @@ class CropSampler:
             np.add.at(sets, self._luts[name], labels)
             counts.append(sets[:num_sets])
         return counts
+
+    def list_images_by_set(self, name: str) -> dict[int, np.ndarray]:
+        """Set id -> indices of the images of a data set that show at least 160 pixels of it.
+
+        Reads every label once, at the first call for a data set.
+        """
+        if name not in self._images_by_set:
+            counts = self.folders[name].count_image_labels()
+            lut = self._luts[name]
+            shown: dict[int, np.ndarray] = {}
+            for set_id in np.unique(lut[lut < IGNORE_SET]):
+                pixels = counts[:, lut == set_id].sum(1)
+                indices = np.flatnonzero(pixels >= 10)
+                if len(indices):
+                    shown[int(set_id)] = indices
+            self._images_by_set[name] = shown
+        return self._images_by_set[name]
 
     def draw_batch(self, stage: StageConfig, key: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """Draw the batch of `key` (for example the iteration).
@@ -198,7 +140,13 @@ class CropSampler:
         shares = np.array([sources[name].share for name in names])
         name = names[int(rng.choice(len(names), p=shares / shares.sum()))]
         folder, source = self.folders[name], sources[name]
-        item = folder[int(rng.integers(len(folder)))]
+        wanted_set = None
+        index = int(rng.integers(len(folder)))
+        if rng.random() < source.balanced_share:
+            images_by_set = self.list_images_by_set(name)
+            wanted_set = int(rng.choice(list(images_by_set)))
+            index = int(rng.choice(images_by_set[wanted_set]))
+        item = folder[index]
         scale = float(np.exp(rng.uniform(np.log(source.scale_min), np.log(source.scale_max))))
         image, sets = item.image, self._luts[name][item.label]
         if rng.random() < source.letterbox_share:
@@ -211,4 +159,5 @@ class CropSampler:
             self._normalisation.mean_rgb,
             self._normalisation.std_rgb,
             rng,
+            wanted_set,
         )

@@ -15,15 +15,14 @@ from seg_perception.networks.checkpoints import load_weights
 from seg_perception.networks.registry import build_network
 from seg_perception.networks.segnext import MEAN_RGB, STD_RGB
 from seg_perception.perception.labels import load_label_space
-from seg_perception.training.config import TrainingConfig
+from seg_perception.training.config import ConfigError, TrainingConfig
 from seg_perception.training.datasets import (
     CropSampler,
-    DatasetError,
     LabelledFolder,
     Normalisation,
 )
-from seg_perception.training.depthwise import use_fast_depthwise
 from seg_perception.training.ema import WeightAverage
+from seg_perception.training.fast_layers import use_fast_layers
 from seg_perception.training.losses import SetCrossEntropy, SetTable, compute_set_weights
 from seg_perception.training.schedule import compute_learning_rate
 
@@ -40,7 +39,7 @@ def open_folders(config: TrainingConfig, part: str) -> list[LabelledFolder]:
         if split:
             folders.append(LabelledFolder(dataset, split, config.network.label_space))
     if part == 'train' and not folders:
-        raise DatasetError('no data set has a train_split: nothing to learn from')
+        raise ConfigError('no data set has a train_split: nothing to learn from')
     return folders
 
 
@@ -61,7 +60,7 @@ def build_training_network(config: TrainingConfig) -> nn.Module:
                 nn.init.constant_(parameter, settings.layer_scale)
     if settings.initial_weights:
         load_weights(network, settings.initial_weights)
-    use_fast_depthwise(network)
+    use_fast_layers(network)
     return network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
 
 
@@ -110,6 +109,7 @@ class Learner:
                 {'params': plain, 'weight_decay': 0.0},
             ],
             lr=1e-3,
+            fused=True,
             betas=(settings.beta1, settings.beta2),
         )
 
@@ -124,10 +124,13 @@ class Learner:
     def compute_loss(self, images: Tensor, sets: Tensor) -> tuple[Tensor, Tensor]:
         """Loss of the logits and of the auxiliary classifier on the encoder's last stage."""
         criterion = self.prepare_loss()
-        stages = self.network.backbone(images)  # type: ignore[operator,union-attr]
-        logits = self.network.decode_head(stages)  # type: ignore[operator,union-attr]
+        reduced = self.config.run.precision == 'bfloat16'
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=reduced):
+            stages = self.network.backbone(images)  # type: ignore[operator,union-attr]
+            logits = self.network.decode_head(stages)  # type: ignore[operator,union-attr]
+            coarse = self.auxiliary(stages[-1])
+        logits, coarse = logits.float(), coarse.float()
         logits = F.interpolate(logits, sets.shape[1:], mode='bilinear', align_corners=False)
-        coarse = self.auxiliary(stages[-1])
         half = AUXILIARY_STRIDE // 2
         coarse_sets = sets[:, half::AUXILIARY_STRIDE, half::AUXILIARY_STRIDE]
         coarse = coarse[:, :, : coarse_sets.shape[1], : coarse_sets.shape[2]]
