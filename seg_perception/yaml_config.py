@@ -64,11 +64,14 @@ def parse_dataclass(kind: type, content: Any, where: str) -> Any:
     except ConfigError:
         raise
     except ValueError as error:
-        raise ConfigError(f"'{where}': {error}") from error
+        raise ConfigError(f"'{where}': {error}" if where else str(error)) from error
 
 
 def parse_value(hint: Any, value: Any, where: str) -> Any:
-    """Check and convert one YAML value to the type a dataclass field declares."""
+    """Check and convert one YAML value to the type a dataclass field declares.
+
+    That is a dataclass, tuple[X, ...], dict[str, X], X | None (null in YAML) or a plain type.
+    """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
         return parse_dataclass(typing.cast(type, hint), value, where)
@@ -81,7 +84,10 @@ def parse_value(hint: Any, value: Any, where: str) -> Any:
             raise ConfigError(f"'{where}' is {value!r}, expected a mapping")
         return {str(k): parse_value(arguments[1], v, _join(where, k)) for k, v in value.items()}
     if origin in (typing.Union, types.UnionType):
-        raise ConfigError(f"'{where}': unions are not supported")
+        if value is None and types.NoneType in arguments:
+            return None
+        (kind,) = (argument for argument in arguments if argument is not types.NoneType)
+        return parse_value(kind, value, where)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):

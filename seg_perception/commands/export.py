@@ -69,8 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Export, compare and report."""
     require_packages('train', 'torch', 'safetensors')
     from seg_perception.engines.contract import InputContract, ModelMetadata
+    from seg_perception.model_zoo.verify import compute_sha256
     from seg_perception.networks.checkpoints import (
-        compute_sha256,
         identify_segnext,
         load_checkpoint,
         load_weights,

@@ -8,7 +8,6 @@ mmsegmentation or written by mmengine); writes safetensors.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
 import pickletools
@@ -35,6 +34,7 @@ from seg_perception.networks.segnext import (
 
 BASES_KEY = 'decode_head.hamburger.ham.bases'
 KEYS_SHOWN = 3
+NOT_ENCODER = ('head.', 'decode_head.')  # the classifier of ImageNet files, of whole networks
 LEGACY_PICKLES = 4  # magic number, protocol, system information, the object
 PICKLE_PROTOCOL_2 = b'\x80\x02'
 READ_ERRORS = (
@@ -207,24 +207,32 @@ def load_weights(network: nn.Module, source: Source) -> None:
     network.load_state_dict(canonicalise_keys(state))
 
 
-def load_encoder(network: SegNeXt, source: Source) -> None:
-    """Load the encoder alone, from an ImageNet encoder file or a whole network's.
+def load_encoder_weights(network: SegNeXt, source: Source) -> tuple[str, ...]:
+    """Load the encoder alone, from an ImageNet encoder file or from a whole network's.
 
-    A classifier (`head.*`) or decode head in the source is ignored. Raises UserError as
-    load_weights does.
+    Returns what the source held besides, for example ('head (tensors: 2)',): a classifier or a
+    decode head, which is not used. Raises UserError for a source without such an encoder, and for
+    that of another variant, naming it; the network is unchanged then.
     """
     state, name = read_source(source)
-    prefix = 'backbone.'
-    encoder = {key.removeprefix(prefix): value for key, value in state.items()}
-    encoder = {
-        key: value
-        for key, value in canonicalise_keys(encoder).items()
-        if not key.startswith(('head.', 'decode_head.'))
-    }
+    encoder, unused = {}, []
+    for key, tensor in canonicalise_keys(state).items():
+        if key.startswith(NOT_ENCODER):
+            unused.append(key.partition('.')[0])
+        else:
+            encoder[key.removeprefix('backbone.')] = tensor
+    unused += [key.partition('.')[0] for key in state if key.startswith('auxiliary_head.')]
+    if identify_segnext(state) is None:
+        keys = ', '.join(list(state)[:KEYS_SHOWN])
+        raise UserError(
+            f'{name} holds no MSCAN encoder of SegNeXt t, s, b or l: its first keys are {keys}; '
+            'expected patch_embed1.*, block1.* and so on, with or without backbone. in front'
+        )
     differences = list_differences(network.backbone.state_dict(), encoder)
     if differences:
         raise UserError(describe_mismatch(network, name, state, differences, whole=False))
     network.backbone.load_state_dict(encoder)
+    return tuple(f'{part} (tensors: {unused.count(part)})' for part in sorted(set(unused)))
 
 
 def load_network(path: str | os.PathLike[str], rank: int | None = None) -> SegNeXt:
@@ -358,12 +366,3 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
             return dict(file.metadata() or {})
     except (OSError, SafetensorError) as error:
         raise UserError(f'{path} cannot be read as safetensors: {error}') from error
-
-
-def compute_sha256(path: str | os.PathLike[str]) -> str:
-    """Hash a file; returns 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

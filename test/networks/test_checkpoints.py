@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import builtins
-import hashlib
 import os
 import stat
 
@@ -17,9 +16,8 @@ from safetensors.torch import load_file
 from seg_perception.errors import UserError
 from seg_perception.networks.checkpoints import (
     BASES_KEY,
-    compute_sha256,
     load_checkpoint,
-    load_encoder,
+    load_encoder_weights,
     load_network,
     load_weights,
     read_metadata,
@@ -120,15 +118,51 @@ def test_network_is_built_from_its_file(tmp_path, make_segnext):
 
 
 @pytest.mark.parametrize('authors', [False, True])
-def test_imagenet_encoder_loads_without_its_classifier(tmp_path, network, authors):
+@pytest.mark.parametrize('wrapper', [None, 'state_dict'])
+def test_imagenet_encoder_loads_and_its_classifier_is_said_to_be_unused(
+    tmp_path, network, authors, wrapper
+):
     encoder = network.backbone.state_dict()
     state = {'head.weight': torch.zeros(1000, 256), 'head.bias': torch.zeros(1000), **encoder}
     if authors:
         state = {k.replace('.mlp.dwconv.', '.mlp.dwconv.dwconv.'): v for k, v in state.items()}
-    torch.save({'state_dict': state}, tmp_path / 'encoder.pth')
+    torch.save({wrapper: state} if wrapper else state, tmp_path / 'encoder.pth')
     other = build_segnext('t', 4)
-    load_encoder(other, tmp_path / 'encoder.pth')
+    head = {key: value.clone() for key, value in other.decode_head.state_dict().items()}
+    assert load_encoder_weights(other, tmp_path / 'encoder.pth') == ('head (tensors: 2)',)
     assert_same_state(other.backbone.state_dict(), encoder)
+    assert_same_state(other.decode_head.state_dict(), head)
+
+
+def test_encoder_comes_out_of_a_whole_network(network, published):
+    state = dict(published, **{'auxiliary_head.conv_seg.bias': torch.zeros(19)})
+    other = build_segnext('t', 4)
+    unused = load_encoder_weights(other, state)
+    assert unused == ('auxiliary_head (tensors: 1)', 'decode_head (tensors: 13)')
+    assert_same_state(other.backbone.state_dict(), network.backbone.state_dict())
+
+
+@pytest.mark.parametrize(
+    'keys', [('conv1.weight', 'fc.bias'), ('decode_head.conv_seg.weight',), ('head.weight',)]
+)
+def test_files_that_are_no_encoder_are_refused(tmp_path, network, keys):
+    torch.save({key: torch.zeros(8, 3, 1, 1) for key in keys}, tmp_path / 'other.pth')
+    with pytest.raises(UserError) as error:
+        load_encoder_weights(network, tmp_path / 'other.pth')
+    assert f'{tmp_path}/other.pth holds no MSCAN encoder' in str(error.value)
+    assert f'its first keys are {", ".join(keys)}' in str(error.value)
+
+
+def test_encoder_that_lost_a_key_is_refused_and_nothing_is_loaded(network):
+    encoder = dict(network.backbone.state_dict())
+    del encoder['block2.1.mlp.fc1.bias']
+    other = build_segnext('t', 4)
+    before = {key: value.clone() for key, value in other.state_dict().items()}
+    with pytest.raises(
+        UserError, match=r'block2.1.mlp.fc1.bias: expected \(512,\), found nothing'
+    ):
+        load_encoder_weights(other, encoder)
+    assert_same_state(other.state_dict(), before)
 
 
 def test_wrong_variant_names_keys_shapes_and_the_right_variant(network):
@@ -172,7 +206,7 @@ def test_wrong_encoder_variant_is_named(network):
     with pytest.raises(
         UserError, match='(?s)does not fit the encoder of SegNeXt-T.*use variant b'
     ):
-        load_encoder(network, other)
+        load_encoder_weights(network, other)
 
 
 def test_lost_and_added_keys_are_named(network, published):
@@ -263,9 +297,3 @@ def test_metadata_needs_a_safetensors_file(tmp_path):
     torch.save({}, tmp_path / 'a.pth')
     with pytest.raises(UserError, match='cannot be read as safetensors'):
         read_metadata(tmp_path / 'a.pth')
-
-
-def test_sha256_is_that_of_the_bytes(tmp_path):
-    content = os.urandom(3 << 20)
-    (tmp_path / 'file').write_bytes(content)
-    assert compute_sha256(tmp_path / 'file') == hashlib.sha256(content).hexdigest()

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from seg_perception.networks.checkpoints import (
     BASES_KEY,
     load_checkpoint,
-    load_encoder,
+    load_encoder_weights,
     load_network,
     load_weights,
 )
@@ -137,6 +137,6 @@ def test_file_saved_by_mmengine_builds_its_network(reference):
     network = load_network(reference / 'iter_1.pth')
     assert (network.variant.name, network.num_classes, network.rank) == ('t', 19, 16)
     encoder = build_segnext('t', 5)
-    load_encoder(encoder, reference / 'iter_1.pth')
+    load_encoder_weights(encoder, reference / 'iter_1.pth')
     ours, theirs = encoder.backbone.state_dict(), network.backbone.state_dict()
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
