@@ -12,7 +12,7 @@ from pathlib import Path
 from seg_perception.commands.arguments import require_packages
 
 NAME = 'train'
-HELP = 'train a network on CamVid folders and rendered frames'
+HELP = 'train a network on labelled folders and recordings'
 DESCRIPTION = """\
 Trains what CONFIG.yaml describes (config/training/ has the recipe of the shipped model) and
 writes to its run.output folder:
@@ -21,6 +21,8 @@ writes to its run.output folder:
   best.safetensors     those with the best validation mIoU so far
   checkpoint.pt        everything needed to go on
   curves.csv           loss and learning rate
+  scores.csv           validation mIoU
+  examples.png         images, masks and truth of validation images, at the end
 
 A run that was interrupted (Ctrl-C, SIGTERM, power) goes on from checkpoint.pt when the same
 command is given again. `seg_perception train CONFIG.yaml --render 50` first renders training
@@ -35,6 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--resume', type=Path, default=None, help="checkpoint to go on from (default: the run's)"
     )
     parser.add_argument('--fresh', action='store_true', help='ignore an earlier checkpoint')
+    parser.add_argument(
+        '--max-minutes',
+        type=float,
+        default=0.0,
+        metavar='MIN',
+        help='stop after that long with a checkpoint; the same command then goes on',
+    )
     parser.add_argument(
         '--render',
         type=int,
@@ -60,10 +69,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     from seg_perception.training.trainer import Trainer
 
-    trainer = Trainer(config, report=lambda line: print(line, flush=True))
+    trainer = Trainer(config, lambda line: print(line, flush=True), arguments.max_minutes)
     if arguments.resume or not arguments.fresh:
         trainer.resume(arguments.resume)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: trainer.stop())
     trainer.run()
+    if not trainer.is_finished:
+        print(f'stopped at iteration {trainer.iteration}; the same command goes on from there')
     return 0

@@ -215,6 +215,15 @@ def load_label_mapping(source: str, target: str) -> LabelMapping:
     return _parse_mapping(_parse_yaml(entry.read_text(encoding='utf-8'), entry.name), entry.name)
 
 
+def read_label_mapping(path: str | Path) -> LabelMapping:
+    """Read a mapping from a YAML file; `labels/camvid_to_cityscapes.yaml` is an example.
+
+    Raises:
+        LabelError: unreadable file or a fault in it, naming file and entry.
+    """
+    return _parse_mapping(_read_yaml_file(Path(path).expanduser()), str(path))
+
+
 def _labels_folder() -> Any:
     return importlib.resources.files('seg_perception') / _LABELS_FOLDER
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from seg_perception.training.schedule import LearningRateConfig
 from seg_perception.yaml_config import ConfigError, load_dataclass
 
-DATASET_KINDS = ('camvid', 'cityscapes', 'frames')
+DATASET_KINDS = ('bag', 'camvid', 'cityscapes', 'frames')
+DEVICES = ('auto', 'cpu', 'cuda')
+PRECISIONS = ('float32', 'bfloat16')
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,13 @@ class DatasetConfig:
     """One source of labelled images.
 
     name: how stages refer to it. kind: the layout of the folder, see
-    evaluation.image_folders.list_pairs. path: the folder; `~` is expanded. label_space: of its
-    label images. train_split, validation_split: '' leaves that use out.
+    evaluation.image_folders.list_pairs, or 'bag' for a labelled recording. path: the folder; `~`
+    is expanded. label_space: of its label images. label_mapping: YAML file of the mapping to the
+    network's label space, '' takes the package's. train_split, validation_split: '' leaves that
+    use out; for a bag any other text takes all of it. refinement: folder of NAME.png with ids of
+    the network's label space, of a teacher say: where a label accepts several classes and one of
+    them is there, that one is learnt. only, exclude: parts of image names that
+    are used, or left out, in training ('0006R0' holds a CamVid drive out).
     """
 
     name: str
@@ -29,6 +36,10 @@ class DatasetConfig:
     train_split: str = 'train'
     validation_split: str = 'val'
     validation_step: int = 1
+    label_mapping: str = ''
+    refinement: str = ''
+    only: str = ''
+    exclude: str = ''
 
     def __post_init__(self) -> None:
         if self.kind not in DATASET_KINDS:
@@ -47,6 +58,7 @@ class NetworkConfig:
     """What is trained. layer_scale: start value of every layer scale, 0 keeps the published 1e-2.
 
     initial_weights: a checkpoint or safetensors file to start from, '' starts at random.
+    encoder_weights: an ImageNet file for the encoder alone (keys without `backbone.`).
     """
 
     name: str = 'segnext'
@@ -56,11 +68,16 @@ class NetworkConfig:
     dropout: float = 0.1
     layer_scale: float = 0.0
     initial_weights: str = ''
+    encoder_weights: str = ''
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW. Norms, biases and layer scales get no weight decay."""
+    """AdamW. Norms, biases and layer scales get no weight decay.
+
+    head_rate_factor: learning rate of the decode head over that of the encoder; the SegNeXt paper
+    takes 10 with an encoder from ImageNet.
+    """
 
     weight_decay: float = 0.01
     beta1: float = 0.9
@@ -69,6 +86,7 @@ class OptimizerConfig:
     auxiliary_weight: float = 0.3
     class_weight_power: float = 0.5
     ema_decay: float = 0.998
+    head_rate_factor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -105,7 +123,10 @@ class SourceConfig:
 
 @dataclass(frozen=True)
 class StageConfig:
-    """A part of the run with its own crops, mix of data and learning rate."""
+    """A part of the run with its own crops, mix of data and learning rate.
+
+    accumulation: batches whose gradients make one step.
+    """
 
     name: str
     iterations: int
@@ -114,16 +135,23 @@ class StageConfig:
     batch_size: int
     learning_rate: LearningRateConfig
     sources: dict[str, SourceConfig]
+    accumulation: int = 1
 
     def __post_init__(self) -> None:
-        counts = (self.iterations, self.crop_height_px, self.crop_width_px, self.batch_size)
+        crop = (self.crop_height_px, self.crop_width_px)
+        counts = (self.iterations, *crop, self.batch_size, self.accumulation)
         if min(counts) < 1:
             raise ConfigError(
-                f"stage '{self.name}': iterations, crop size and batch size are {counts}, "
-                'expected 1 or more of each'
+                f"stage '{self.name}': iterations, crop size, batch size and accumulation are "
+                f'{counts}, expected 1 or more of each'
             )
         if sum(source.share for source in self.sources.values()) <= 0:
             raise ConfigError(f"stage '{self.name}' draws from no data set: give a share above 0")
+
+    @property
+    def images_per_step(self) -> int:
+        """Crops that one optimiser step sees."""
+        return self.batch_size * self.accumulation
 
 
 @dataclass(frozen=True)
@@ -133,17 +161,32 @@ class RunConfig:
     workers: processes that share the weights, each with one thread; 0 takes one process
     with all threads. Two single-threaded workers beat one process with two threads by 1.5x
     on 2 busy cores, because nothing waits for the slower core.
+    device: 'auto' (a GPU where there is one), 'cpu' or 'cuda'.
     precision: 'float32' or 'bfloat16' (autocast; NMF, norms and losses stay in float32).
+    loader_threads: threads that cut crops beside the steps.
     """
 
     output: str = 'out/training'
     workers: int = 0
+    device: str = 'auto'
+    loader_threads: int = 1
     seed: int = 0
     precision: str = 'float32'
     checkpoint_every_s: float = 120.0
     validate_every_s: float = 480.0
     validation_height_px: int = 512
     validation_width_px: int = 1024
+
+    def __post_init__(self) -> None:
+        for name, known in (('device', DEVICES), ('precision', PRECISIONS)):
+            if getattr(self, name) not in known:
+                raise ConfigError(
+                    f"'{name}' is {getattr(self, name)!r}, expected one of {', '.join(known)}"
+                )
+        if self.workers and self.device == 'cuda':
+            raise ConfigError('workers share weights in main memory: with device cuda set it to 0')
+        if self.loader_threads < 1:
+            raise ConfigError(f'loader_threads is {self.loader_threads}, expected >= 1')
 
 
 @dataclass(frozen=True)

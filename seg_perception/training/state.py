@@ -4,25 +4,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seg_perception.networks.checkpoints import load_weights
+from seg_perception.networks.checkpoints import load_encoder_weights, load_weights
 from seg_perception.networks.registry import build_network
 from seg_perception.networks.segnext import MEAN_RGB, STD_RGB
 from seg_perception.perception.labels import load_label_space
+from seg_perception.training.augmentation import Normalisation, augment_batch
 from seg_perception.training.config import ConfigError, TrainingConfig
-from seg_perception.training.datasets import (
-    CropSampler,
-    LabelledFolder,
-    Normalisation,
-)
+from seg_perception.training.crops import CropBatch
+from seg_perception.training.datasets import CropSampler, LabelledImages, open_dataset
 from seg_perception.training.ema import WeightAverage
-from seg_perception.training.fast_layers import use_fast_layers
 from seg_perception.training.losses import SetCrossEntropy, SetTable, compute_set_weights
 from seg_perception.training.schedule import compute_learning_rate
 
@@ -31,20 +28,32 @@ LABEL_STRIDE = 4  # logits at 1/8 are compared with labels at 1/4: finer costs t
 AUXILIARY_STRIDE = 8  # of the encoder's last stage against those labels (1/32 of the image)
 
 
-def open_folders(config: TrainingConfig, part: str) -> list[LabelledFolder]:
+def find_device(name: str) -> torch.device:
+    """Return the device of a configuration: 'auto', 'cpu' or 'cuda'; raises ConfigError."""
+    if name == 'cuda' and not torch.cuda.is_available():
+        raise ConfigError(
+            "device is 'cuda', but PyTorch finds no GPU here: set run.device to auto or cpu, or "
+            'install a PyTorch with CUDA'
+        )
+    if name == 'auto':
+        name = 'cuda' if torch.cuda.is_available() else 'cpu'
+    return torch.device(name)
+
+
+def open_datasets(config: TrainingConfig, part: str) -> list[LabelledImages]:
     """Open the 'train' or 'validation' split of every data set that has one."""
-    folders = []
+    opened = []
     for dataset in config.datasets:
         split = dataset.train_split if part == 'train' else dataset.validation_split
         if split:
-            folders.append(LabelledFolder(dataset, split, config.network.label_space))
-    if part == 'train' and not folders:
+            opened.append(open_dataset(dataset, split, config.network.label_space))
+    if part == 'train' and not opened:
         raise ConfigError('no data set has a train_split: nothing to learn from')
-    return folders
+    return opened
 
 
-def build_training_network(config: TrainingConfig) -> nn.Module:
-    """Build the network of a configuration, channels last, in training mode."""
+def build_training_network(config: TrainingConfig, device: torch.device) -> nn.Module:
+    """Build the network of a configuration, with its start weights, in training mode."""
     settings = config.network
     classes = load_label_space(settings.label_space).num_classes
     network = build_network(
@@ -58,10 +67,16 @@ def build_training_network(config: TrainingConfig) -> nn.Module:
         for name, parameter in network.named_parameters():
             if 'layer_scale' in name:
                 nn.init.constant_(parameter, settings.layer_scale)
+    if settings.encoder_weights:
+        load_encoder_weights(network, Path(settings.encoder_weights).expanduser())  # type: ignore[arg-type]
     if settings.initial_weights:
-        load_weights(network, settings.initial_weights)
-    use_fast_layers(network)
-    return network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        load_weights(network, Path(settings.initial_weights).expanduser())
+    if device.type == 'cpu':
+        from seg_perception.training.fast_layers import use_fast_layers
+
+        use_fast_layers(network)
+    network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.train()
 
 
 class Learner:
@@ -70,14 +85,14 @@ class Learner:
     def __init__(self, config: TrainingConfig) -> None:
         torch.manual_seed(config.run.seed)
         self.config = config
-        self.network = build_training_network(config)
+        self.device = find_device(config.run.device)
+        self.network = build_training_network(config, self.device)
         channels = self.network.variant.embed_dims[-1]  # type: ignore[union-attr,index]
         self.auxiliary = nn.Conv2d(channels, self.network.num_classes, 1)  # type: ignore[arg-type]
+        self.auxiliary.to(self.device)
         self.average = WeightAverage(self.network, config.optimizer.ema_decay)
         self.table = SetTable(self.network.num_classes)  # type: ignore[arg-type]
-        self.sampler = CropSampler(
-            open_folders(config, 'train'), self.table, NORMALISATION, config.run.seed
-        )
+        self.sampler = CropSampler(open_datasets(config, 'train'), self.table, config.run.seed)
         self.optimizer = self._build_optimizer()
         self.criterion: SetCrossEntropy | None = None
 
@@ -90,36 +105,50 @@ class Learner:
     def prepare_loss(self) -> SetCrossEntropy:
         """Count the labels and weigh rare classes up (once)."""
         if self.criterion is None:
-            counts = self.sampler.count_sets(len(self.table.sets))
+            sets = len(self.table.sets)
+            counts = [self.sampler.count_sets(n, sets).sum(0) for n in self.sampler.datasets]
             power = self.config.optimizer.class_weight_power
-            weights = compute_set_weights(counts, len(self.table.sets), power)
-            self.criterion = SetCrossEntropy(self.table, torch.from_numpy(weights))
+            weights = compute_set_weights(counts, sets, power)
+            criterion = SetCrossEntropy(self.table, torch.from_numpy(weights))
+            self.criterion = criterion.to(self.device)
         return self.criterion
 
     def _parameters(self) -> list[Tensor]:
         return [*self.network.parameters(), *self.auxiliary.parameters()]
 
     def _build_optimizer(self) -> torch.optim.Optimizer:
-        decayed = [p for p in self._parameters() if p.ndim >= 2]
-        plain = [p for p in self._parameters() if p.ndim < 2]
         settings = self.config.optimizer
+        groups = []
+        for in_head in (False, True):
+            parameters = [
+                parameter
+                for name, parameter in self.network.named_parameters()
+                if name.startswith('decode_head.') == in_head
+            ]
+            if in_head:
+                parameters += self.auxiliary.parameters()
+            factor = settings.head_rate_factor if in_head else 1.0
+            decayed = [p for p in parameters if p.ndim >= 2]
+            plain = [p for p in parameters if p.ndim < 2]
+            decay = settings.weight_decay
+            groups.append({'params': decayed, 'weight_decay': decay, 'rate_factor': factor})
+            groups.append({'params': plain, 'weight_decay': 0.0, 'rate_factor': factor})
         return torch.optim.AdamW(
-            [
-                {'params': decayed, 'weight_decay': settings.weight_decay},
-                {'params': plain, 'weight_decay': 0.0},
-            ],
-            lr=1e-3,
-            fused=True,
-            betas=(settings.beta1, settings.beta2),
+            groups, lr=1e-3, betas=(settings.beta1, settings.beta2), fused=True
         )
 
-    def draw_batch(self, iteration: int) -> tuple[Tensor, Tensor]:
-        """Draw images (N, 3, h, w) float32, channels last, and set ids (N, h/4, w/4)."""
+    def draw_batches(self, iteration: int) -> list[CropBatch]:
+        """Draw what a step needs, one batch per gradient that it accumulates."""
         stage, _ = self.config.find_stage(iteration)
-        images, sets = self.sampler.draw_batch(stage, (iteration,))
+        return [
+            self.sampler.draw_batch(stage, (iteration, part)) for part in range(stage.accumulation)
+        ]
+
+    def prepare_batch(self, batch: CropBatch) -> tuple[Tensor, Tensor]:
+        """Make images (N, 3, h, w) float32, channels last, and set ids (N, h/4, w/4) uint8."""
+        images, sets = augment_batch(batch, NORMALISATION, self.device)
         half = LABEL_STRIDE // 2
-        coarse = np.ascontiguousarray(sets[:, half::LABEL_STRIDE, half::LABEL_STRIDE])
-        return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(coarse)
+        return images, sets[:, half::LABEL_STRIDE, half::LABEL_STRIDE].contiguous()
 
     def compute_loss(self, images: Tensor, sets: Tensor) -> tuple[Tensor, Tensor]:
         """Loss of the logits and of the auxiliary classifier on the encoder's last stage."""
@@ -136,20 +165,27 @@ class Learner:
         coarse = coarse[:, :, : coarse_sets.shape[1], : coarse_sets.shape[2]]
         return criterion(logits, sets), criterion(coarse, coarse_sets)
 
-    def step(self, iteration: int, batch: tuple[Tensor, Tensor]) -> float:
-        """Take one optimiser step; returns the loss. A gradient that is not finite is skipped."""
+    def step(self, iteration: int, batches: list[CropBatch]) -> Tensor:
+        """Take one optimiser step; returns the loss, on the device.
+
+        A gradient that is not finite is skipped.
+        """
         stage, within = self.config.find_stage(iteration)
         rate = compute_learning_rate(stage.learning_rate, within, stage.iterations)
         for group in self.optimizer.param_groups:
-            group['lr'] = rate
+            group['lr'] = rate * group['rate_factor']
         torch.manual_seed(self.config.run.seed * 1_000_003 + iteration)  # dropout, on resume too
-        main, auxiliary = self.compute_loss(*batch)
-        (main + self.config.optimizer.auxiliary_weight * auxiliary).backward()
+        total = torch.zeros((), device=self.device)
+        for batch in batches:
+            main, auxiliary = self.compute_loss(*self.prepare_batch(batch))
+            loss = main + self.config.optimizer.auxiliary_weight * auxiliary
+            (loss / len(batches)).backward()
+            total += main.detach() / len(batches)
         norm = nn.utils.clip_grad_norm_(self._parameters(), self.config.optimizer.clip_norm)
         if torch.isfinite(norm):
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return float(main.detach())
+        return total
 
     def state_dict(self, iteration: int) -> dict[str, Any]:
         """Everything a checkpoint holds."""

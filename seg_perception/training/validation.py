@@ -14,7 +14,8 @@ from torch import nn
 
 from seg_perception.evaluation.metrics import ConfusionMatrix
 from seg_perception.perception.geometry import place_image
-from seg_perception.training.datasets import LabelledFolder, Normalisation
+from seg_perception.training.augmentation import Normalisation
+from seg_perception.training.datasets import LabelledImages
 
 HEADLINE_MIN_SHARE = 0.001  # classes with fewer of the pixels are left out of the mean
 
@@ -46,18 +47,19 @@ def predict_mask(
     canvas = np.zeros((*network_hw, 3), np.float32)
     mean = np.array(normalisation.mean_rgb, np.float32)
     canvas[rows, columns] = (resized - mean) / np.array(normalisation.std_rgb, np.float32)
-    batch = torch.from_numpy(canvas).permute(2, 0, 1)[None]
+    device = next(network.parameters()).device
+    batch = torch.from_numpy(canvas).to(device).permute(2, 0, 1)[None]
     logits = network(batch.contiguous(memory_format=torch.channels_last))
     logits = F.interpolate(logits, size=network_hw, mode='bilinear', align_corners=False)
     logits = logits[:, :, rows, columns]
     if logits.shape[2:] != (height, width):
         logits = F.interpolate(logits, (height, width), mode='bilinear', align_corners=False)
-    return logits[0].argmax(0).numpy().astype(np.uint8)
+    return logits[0].argmax(0).cpu().numpy().astype(np.uint8)
 
 
 def validate(
     network: nn.Module,
-    folder: LabelledFolder,
+    folder: LabelledImages,
     normalisation: Normalisation,
     network_hw: tuple[int, int],
     step: int = 1,

@@ -45,7 +45,7 @@ def test_iterations_are_counted_through_the_stages(tiny_run):
         (('run', 'ouput'), 'x', "unknown key 'run.ouput'"),
         (('run', 'seed'), 'three', "'run.seed' is 'three', expected int"),
         (('run', 'seed'), True, "'run.seed' is True, expected int"),
-        (('datasets', 0, 'kind'), 'coco', "kind 'coco', expected one of camvid, cityscapes, frames"),
+        (('datasets', 0, 'kind'), 'coco', "kind 'coco', expected one of bag, camvid"),
         (
             ('stages', 0, 'sources'),
             {'other': {'share': 1, 'scale_min': 1, 'scale_max': 1}},

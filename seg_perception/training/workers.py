@@ -1,0 +1,97 @@
+# Copyright 2026 seg_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""Single-threaded worker processes that train shared weights on the CPU.
+
+Each takes the next iteration, computes a gradient on its own batch and updates the shared weights
+with its own optimiser, without waiting for the others (Hogwild, Niu et al., NeurIPS 2011). On two
+busy cores that is faster than two threads that wait at every operation.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+from seg_perception.errors import UserError
+from seg_perception.training.feeder import BatchFeeder
+from seg_perception.training.progress import ProgressBar, SmoothedLoss, Timetable
+
+if TYPE_CHECKING:
+    from seg_perception.training.trainer import Trainer
+
+POLL_S = 0.2
+
+
+class SharedProgress:
+    """What the workers tell each other: the next iteration and their smoothed losses."""
+
+    def __init__(self, context: Any, iteration: int, workers: int) -> None:
+        self.iteration = context.Value('l', iteration)
+        self.loss = context.Array('d', workers)
+
+    def take_iteration(self) -> int:
+        """Claim the next iteration."""
+        with self.iteration.get_lock():
+            taken = self.iteration.value
+            self.iteration.value = taken + 1
+        return taken
+
+
+def run_workers(trainer: Trainer, count: int) -> None:
+    """Train with `count` workers until the run's end or until it is stopped.
+
+    Raises UserError when a worker failed; the last checkpoint is intact then.
+    """
+    # fork, so that the shared weights are the same memory; made before any other thread
+    context = multiprocessing.get_context('fork')
+    shared = SharedProgress(context, trainer.iteration, count)
+    trainer.learner.prepare_loss()  # reads every label: once, not once per worker
+    processes = [
+        context.Process(target=_work, args=(trainer, shared, index), daemon=True)
+        for index in range(count)
+    ]
+    previous = signal.getsignal(signal.SIGTERM)
+    for process in processes:
+        process.start()
+    bar = ProgressBar(trainer.config.total_iterations, trainer.iteration, trainer.report)
+    timetable = Timetable()
+    while any(process.is_alive() for process in processes):
+        time.sleep(POLL_S)
+        loss = sum(shared.loss) / count
+        trainer.show_progress(bar, timetable, shared.iteration.value, loss)
+    bar.close()
+    signal.signal(signal.SIGTERM, previous)
+    trainer.iteration = shared.iteration.value
+    failed = [process.exitcode for process in processes if process.exitcode]
+    if failed:
+        raise UserError(
+            f'a training worker ended with status {failed[0]} (its message is above); '
+            f'the checkpoint in {trainer.output} is intact, run again to resume'
+        )
+
+
+def _work(trainer: Trainer, shared: SharedProgress, index: int) -> None:
+    """Train in one worker process; worker 0 keeps the average and the checkpoint."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    config, learner = trainer.config, trainer.learner
+    try:
+        start = trainer.iteration + index
+        feeder = BatchFeeder(learner.draw_batches, start, config.run.workers)
+        timetable, loss = Timetable(), SmoothedLoss()
+        while shared.iteration.value < config.total_iterations and not trainer.is_stopping():
+            iteration = shared.take_iteration()
+            shared.loss[index] = loss.add(float(learner.step(iteration, feeder.get())))
+            if index == 0:
+                learner.average.update(learner.network)
+                if timetable.is_due('checkpoint', config.run.checkpoint_every_s):
+                    trainer.save(shared.iteration.value)
+        feeder.stop()
+        if index == 0:
+            trainer.save(shared.iteration.value)
+    except UserError as error:
+        trainer.report(f'error: {error}')
+        trainer.stop()
+        raise SystemExit(2) from error
