@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -24,9 +25,7 @@ def find_share_directory() -> Path:
     """
     package_directory = Path(__file__).resolve().parent
     candidates = [package_directory.parent]
-    candidates += [
-        parent / 'share' / 'seg_perception' for parent in package_directory.parents
-    ]
+    candidates += [parent / 'share' / 'seg_perception' for parent in package_directory.parents]
     candidates += [
         Path(prefix) / 'share' / 'seg_perception'
         for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
@@ -42,8 +41,61 @@ def find_share_directory() -> Path:
     )
 
 
+def find_user_directory() -> Path:
+    """Return the user's folder for models and checkpoints, which may not be there yet.
+
+    It is seg_perception in $XDG_DATA_HOME, by default in ~/.local/share.
+
+    Raises:
+        UserError: this user has no home folder.
+
+    """
+    data_home = Path(os.environ.get('XDG_DATA_HOME', ''))
+    if not data_home.is_absolute():  # the XDG specification: relative ones are to be ignored
+        data_home = Path('~/.local/share')
+        try:
+            data_home = data_home.expanduser()
+        except RuntimeError as error:
+            raise UserError(
+                'this user has no home folder to keep models in; set XDG_DATA_HOME to a folder'
+            ) from error
+    return data_home / 'seg_perception'
+
+
+def find_model_folders() -> dict[str, Path]:
+    """Return the folders of all models by name: the shipped ones, then those of the user.
+
+    A user's model with a shipped model's name is not found, so that a shipped name always means
+    the shipped file.
+    """
+    paths = sorted((find_share_directory() / 'models').glob('*/model.onnx'))
+    # a node may run without a home, or with somebody else's: it has the shipped models then
+    with contextlib.suppress(UserError, PermissionError):
+        paths += sorted((find_user_directory() / 'models').glob('*/model.onnx'))
+    folders: dict[str, Path] = {}
+    for path in paths:
+        folders.setdefault(path.parent.name, path.parent)
+    return folders
+
+
+def find_model_folder(name: str) -> Path:
+    """Return the folder of a model by name, shipped or the user's.
+
+    Raises:
+        UserError: no such model; the message lists those there are.
+
+    """
+    folders = find_model_folders()
+    if name not in folders:
+        raise UserError(
+            f'no model named {name}; there are {", ".join(folders) or "none"}; or give the path '
+            'of an exported .onnx file'
+        )
+    return folders[name]
+
+
 def find_model(name_or_path: str = '') -> Path:
-    """Return the ONNX file of a shipped model's name, or of a path; '' is the default model.
+    """Return the ONNX file of a model's name, or of a path; '' is the default shipped model.
 
     Raises:
         UserError: no such model; the message lists those there are.
@@ -54,21 +106,7 @@ def find_model(name_or_path: str = '') -> Path:
         if not path.is_file():
             raise UserError(
                 f'model file {name_or_path} does not exist; give the path of an exported .onnx '
-                f'file or the name of a shipped model ({", ".join(list_models()) or "none"})'
+                f'file or the name of a model ({", ".join(find_model_folders()) or "none"})'
             )
         return path
-    models_directory = find_share_directory() / 'models'
-    name = name_or_path or DEFAULT_MODEL_NAME
-    model_path = models_directory / name / 'model.onnx'
-    if not model_path.is_file():
-        raise UserError(
-            f'no model named {name} in {models_directory}; shipped models: '
-            f'{", ".join(list_models()) or "none"}; or give the path of an exported .onnx file'
-        )
-    return model_path
-
-
-def list_models() -> list[str]:
-    """Return the names of the shipped models."""
-    models_directory = find_share_directory() / 'models'
-    return sorted(path.parent.name for path in models_directory.glob('*/model.onnx'))
+    return find_model_folder(name_or_path or DEFAULT_MODEL_NAME) / 'model.onnx'

@@ -135,7 +135,7 @@ class CardSpeed:
     """One time: of what, on which machine."""
 
     what: str
-    on: str
+    machine: str
     ms: float
 
     def __post_init__(self) -> None:
