@@ -89,7 +89,7 @@ def find_model_folder(name: str) -> Path:
     if name not in folders:
         raise UserError(
             f'no model named {name}; there are {", ".join(folders) or "none"}; or give the path '
-            'of an exported .onnx file'
+            'of an exported .onnx file ("seg_perception models fetch" lists published checkpoints)'
         )
     return folders[name]
 

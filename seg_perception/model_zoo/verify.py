@@ -28,7 +28,10 @@ def check_file(path: Path, sha256: str) -> str:
     """Return '' when the file has that hash, else what is wrong with it, naming the file."""
     if not path.is_file():
         return f'{path} is missing'
-    found = compute_sha256(path)
+    try:
+        found = compute_sha256(path)
+    except UserError as error:
+        return str(error)
     if found != sha256:
         return f'{path} has sha256 {found}, expected {sha256}'
     return ''
