@@ -1,6 +1,7 @@
 # make demo   the node on a rendered street: masks, fps, latency, mIoU, pictures in out/
 # make test   lint, types and every test
-# Both make .venv/ and install what they need; nothing outside the checkout is touched.
+# make gpu DATA=FOLDER   everything that wants an NVIDIA GPU: checks, benchmarks, training
+# The first two make .venv/ and install what they need; nothing outside the checkout is touched.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.10 || command -v python3)
 VENV := .venv
@@ -21,7 +22,7 @@ export FASTDDS_DEFAULT_PROFILES_FILE := $(CURDIR)/config/fastdds.xml
 ROS_DOMAIN_ID ?= 87
 export ROS_DOMAIN_ID
 
-.PHONY: demo test lint test-fast bench clean
+.PHONY: demo test lint test-fast bench gpu clean
 
 demo: $(VENV)/.demo
 	$(BIN)/seg_perception demo
@@ -40,6 +41,15 @@ bench: $(VENV)/.test
 	mkdir -p out
 	$(BIN)/python benchmarks/decode.py --json out/bench_decode.json
 	$(BIN)/python benchmarks/e2e.py --size 512x1024 --json out/bench_e2e.json
+
+# FOLDER/camvid holds CamVid. GPU_PYTHON is a Python with CUDA's PyTorch, NumPy, OpenCV, Numba,
+# safetensors, PyYAML and tqdm. Ends within GPU_MINUTES; the same command goes on.
+DATA ?= $(HOME)/datasets
+GPU_PYTHON ?= python3
+GPU_MINUTES ?= 9
+gpu:
+	PYTHONPATH=$(CURDIR) PYTHONUNBUFFERED=1 $(GPU_PYTHON) benchmarks/gpu.py \
+		--data $(DATA) --minutes $(GPU_MINUTES) --out out/gpu
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

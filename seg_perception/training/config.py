@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,14 +20,18 @@ PRECISIONS = ('float32', 'bfloat16')
 class DatasetConfig:
     """One source of labelled images.
 
-    name: how stages refer to it. kind: the layout of the folder, see
-    evaluation.image_folders.list_pairs, or 'bag' for a labelled recording. path: the folder; `~`
-    is expanded. label_space: of its label images. label_mapping: YAML file of the mapping to the
-    network's label space, '' takes the package's. train_split, validation_split: '' leaves that
-    use out; for a bag any other text takes all of it. refinement: folder of NAME.png with ids of
-    the network's label space, of a teacher say: where a label accepts several classes and one of
-    them is there, that one is learnt. only, exclude: parts of image names that
-    are used, or left out, in training ('0006R0' holds a CamVid drive out).
+    name: how stages refer to it.
+    kind: the layout of the folder, see evaluation.image_folders.list_pairs, or 'bag' for a
+    labelled recording.
+    path: the folder; `~` and environment variables are expanded.
+    label_space: of its label images.
+    label_mapping: YAML file of the mapping to the network's label space, '' takes the package's.
+    train_split, validation_split: '' leaves that use out; a bag is used whole.
+    validation_step: every how many images validation takes.
+    refinement: folder of NAME.png with ids of the network's label space, of a teacher say: where
+    a label accepts several classes and one of them is there, that one is learnt.
+    only, exclude: parts of image names that are used, or left out ('0006R0' holds a CamVid drive
+    out).
     """
 
     name: str
@@ -228,6 +233,14 @@ class TrainingConfig:
                 return stage, iteration
             iteration -= stage.iterations
         return self.stages[-1], iteration
+
+
+def expand_path(text: str) -> Path:
+    """Expand `~` and environment variables; raises ConfigError for a variable that is not set."""
+    expanded = os.path.expandvars(text)
+    if '$' in expanded:
+        raise ConfigError(f"path '{text}' names an environment variable that is not set")
+    return Path(expanded).expanduser()
 
 
 def load_config(path: str | Path) -> TrainingConfig:

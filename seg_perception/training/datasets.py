@@ -24,7 +24,12 @@ from seg_perception.perception.labels import (
     load_label_space,
     read_label_mapping,
 )
-from seg_perception.training.config import DatasetConfig, SourceConfig, StageConfig
+from seg_perception.training.config import (
+    DatasetConfig,
+    SourceConfig,
+    StageConfig,
+    expand_path,
+)
 from seg_perception.training.crops import (
     IGNORE_SET,
     Crop,
@@ -65,12 +70,12 @@ class LabelledImages:
                 f"data set '{config.name}': only {config.only!r} and exclude {config.exclude!r} "
                 'leave no image'
             )
-        self._refinement = Path(config.refinement).expanduser() if config.refinement else None
+        self._refinement = expand_path(config.refinement) if config.refinement else None
         self._cache: dict[int, TrainingItem] = {}
         self._cached_bytes = 0
 
     def _list_pairs(self, config: DatasetConfig, split: str) -> list[ImagePair]:
-        return list_pairs(config.kind, config.path, split)
+        return list_pairs(config.kind, expand_path(config.path), split)
 
     def _read(self, index: int) -> LabelledImage:
         return read_pair(self._pairs[index], self.mapping.source)
@@ -123,7 +128,7 @@ class LabelledBag(LabelledImages):
         from seg_perception.evaluation.labelled_bags import iterate_labelled_images
 
         size = 0
-        for item in iterate_labelled_images(Path(config.path).expanduser(), config.label_space):
+        for item in iterate_labelled_images(expand_path(config.path), config.label_space):
             self._items.append(item)
             size += item.image.nbytes + item.label.nbytes
             if size > CACHE_BYTES:
@@ -158,7 +163,7 @@ def find_mapping(config: DatasetConfig, target: str) -> LabelMapping:
     """
     if not config.label_mapping:
         return load_label_mapping(config.label_space, target)
-    mapping = read_label_mapping(config.label_mapping)
+    mapping = read_label_mapping(expand_path(config.label_mapping))
     expected = (load_label_space(config.label_space).name, load_label_space(target).name)
     if (mapping.source.name, mapping.target.name) != expected:
         raise DatasetError(

@@ -12,7 +12,7 @@ import numpy as np
 
 from seg_perception.errors import UserError
 from seg_perception.evaluation.files import replace_file
-from seg_perception.training.config import TrainingConfig
+from seg_perception.training.config import TrainingConfig, expand_path
 
 FIRST_SEED = 1000
 # Seeds below 100 and from 9000 on are kept for demonstrations and scores: never trained on.
@@ -63,7 +63,7 @@ def render_datasets(config: TrainingConfig, seeds: int, report: Callable[[str], 
     for dataset in config.datasets:
         if dataset.kind != 'frames' or not dataset.train_split:
             continue
-        folder = Path(dataset.path).expanduser() / dataset.train_split
+        folder = expand_path(dataset.path) / dataset.train_split
         for seed in range(FIRST_SEED, FIRST_SEED + seeds):
             if len(list(folder.glob(f'{seed:05d}_*_image.jpg'))) < FRAMES_PER_SEED:
                 render_frames(folder, seed)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from seg_perception.networks.registry import build_network
 from seg_perception.networks.segnext import MEAN_RGB, STD_RGB
 from seg_perception.perception.labels import load_label_space
 from seg_perception.training.augmentation import Normalisation, augment_batch
-from seg_perception.training.config import ConfigError, TrainingConfig
+from seg_perception.training.config import ConfigError, TrainingConfig, expand_path
 from seg_perception.training.crops import CropBatch
 from seg_perception.training.datasets import CropSampler, LabelledImages, open_dataset
 from seg_perception.training.ema import WeightAverage
@@ -68,9 +67,9 @@ def build_training_network(config: TrainingConfig, device: torch.device) -> nn.M
             if 'layer_scale' in name:
                 nn.init.constant_(parameter, settings.layer_scale)
     if settings.encoder_weights:
-        load_encoder_weights(network, Path(settings.encoder_weights).expanduser())  # type: ignore[arg-type]
+        load_encoder_weights(network, expand_path(settings.encoder_weights))  # type: ignore[arg-type]
     if settings.initial_weights:
-        load_weights(network, Path(settings.initial_weights).expanduser())
+        load_weights(network, expand_path(settings.initial_weights))
     if device.type == 'cpu':
         from seg_perception.training.fast_layers import use_fast_layers
 

@@ -15,7 +15,7 @@ import torch
 from seg_perception.evaluation.pictures import SheetFrame, write_contact_sheet
 from seg_perception.networks.checkpoints import save_weights
 from seg_perception.training.checkpoint import load_training_state, save_checkpoint
-from seg_perception.training.config import TrainingConfig
+from seg_perception.training.config import TrainingConfig, expand_path
 from seg_perception.training.feeder import BatchFeeder
 from seg_perception.training.progress import (
     REPORT_EVERY_S,
@@ -55,7 +55,7 @@ class Trainer:
         self, config: TrainingConfig, report: Report = print, max_minutes: float = 0.0
     ) -> None:
         self.config = config
-        self.output = Path(config.run.output).expanduser()
+        self.output = expand_path(config.run.output)
         self.report = report
         self.max_minutes = max_minutes
         self.learner = Learner(config)

@@ -5,9 +5,15 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
+import time
 
+import cv2
+import numpy as np
 import pytest
 import torch
+import yaml
 
 from seg_perception.networks.checkpoints import load_network
 from seg_perception.training.checkpoint import (
@@ -15,8 +21,15 @@ from seg_perception.training.checkpoint import (
     load_training_state,
     save_checkpoint,
 )
-from seg_perception.training.config import TrainingConfig, load_config
+from seg_perception.training.config import ConfigError, TrainingConfig, load_config
+from seg_perception.training.state import Learner
 from seg_perception.training.trainer import CHECKPOINT_NAME, LATEST_NAME, Trainer
+
+RUN_TRAIN = """
+import sys
+from seg_perception.cli import main
+sys.exit(main(['train', sys.argv[1]]))
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +93,81 @@ def test_workers_share_the_weights_and_finish_all_iterations(tiny_run):
     )
     assert scores[0].images == 2 and 0 <= scores[0].miou <= 1
     assert load_network(trainer.output / LATEST_NAME).num_classes == 19
+
+
+def test_accumulated_batches_are_one_step_of_their_mean_gradient(tiny_run):
+    config = load_config(tiny_run)
+    config = dataclasses.replace(
+        config,
+        stages=(dataclasses.replace(config.stages[0], accumulation=2),),
+        network=dataclasses.replace(config.network, dropout=0.0),
+        optimizer=dataclasses.replace(config.optimizer, clip_norm=1e9),
+    )
+    learner = Learner(config)
+    batches = learner.draw_batches(0)
+    assert len(batches) == 2 and not np.array_equal(batches[0].geometry, batches[1].geometry)
+    gradients = []
+    weight = learner.network.decode_head.conv_seg.weight
+    learner.optimizer.step = lambda: gradients.append(weight.grad.clone())
+    for part in (batches[:1], batches[1:], batches):
+        learner.step(0, part)
+    mean = (gradients[0] + gradients[1]) / 2
+    assert torch.allclose(gradients[2], mean, rtol=1e-3, atol=1e-6)
+
+
+def test_the_head_can_learn_faster(tiny_run):
+    config = load_config(tiny_run)
+    optimizer = dataclasses.replace(config.optimizer, head_rate_factor=10.0)
+    learner = Learner(dataclasses.replace(config, optimizer=optimizer))
+    learner.step(0, learner.draw_batches(0))
+    rates = {
+        id(parameter): group['lr']
+        for group in learner.optimizer.param_groups
+        for parameter in group['params']
+    }
+    head = {rates[id(p)] for p in learner.network.decode_head.parameters()}
+    encoder = {rates[id(p)] for p in learner.network.backbone.parameters()}
+    assert len(head) == len(encoder) == 1
+    assert head.pop() == pytest.approx(10 * encoder.pop())
+
+
+def test_a_time_limit_stops_with_a_checkpoint_scores_and_a_picture(tiny_run):
+    trainer = Trainer(load_config(tiny_run), report=lambda line: None, max_minutes=1e-6)
+    scores = trainer.run()
+    assert trainer.iteration == 1 and not trainer.is_finished
+    assert load_training_state(trainer.output / CHECKPOINT_NAME)['iteration'] == 1
+    rows = (trainer.output / 'scores.csv').read_text().splitlines()
+    assert rows[0] == 'iteration,dataset,miou'
+    assert rows[1].startswith('1,streets,') and float(rows[1].split(',')[2]) == scores[0].miou
+    picture = cv2.imread(str(trainer.output / 'examples.png'))
+    assert picture is not None and picture.shape[1] > 1000  # image, mask and truth side by side
+
+
+def test_a_gpu_that_is_not_there_is_said(tiny_run):
+    if torch.cuda.is_available():
+        pytest.skip('there is a GPU')
+    with pytest.raises(ConfigError, match='PyTorch finds no GPU'):
+        Trainer(set_run(load_config(tiny_run), device='cuda'))
+
+
+def test_sigterm_leaves_a_checkpoint_to_go_on_from(tiny_run):
+    content = yaml.safe_load(tiny_run.read_text())
+    content['stages'][0]['iterations'] = 100000
+    content['run']['checkpoint_every_s'] = 0.0
+    tiny_run.write_text(yaml.safe_dump(content))
+    process = subprocess.Popen(
+        [sys.executable, '-c', RUN_TRAIN, str(tiny_run)], stdout=subprocess.PIPE, text=True
+    )
+    checkpoint = tiny_run.parent / 'out' / CHECKPOINT_NAME
+    end = time.monotonic() + 60
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.1)
+    process.terminate()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    iteration = load_training_state(checkpoint)['iteration']
+    assert iteration >= 1
+    assert f'stopped at iteration {iteration}; the same command goes on from there' in output
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):

@@ -1,0 +1,236 @@
+# Copyright 2026 seg_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that wants an NVIDIA GPU, in commands of a few minutes that go on where they ended.
+
+  outputs     logits and masks on the GPU against those on the CPU
+  throughput  training crops per second at 360x480
+  inference   the torch backend's latency
+  frames      training frames of the sample drive, rendered on all cores
+  training    config/training/segnext_t_street_gpu.yaml
+  held out    a shorter run without the CamVid drive 0006R0, scored on that drive
+
+DATA/camvid holds CamVid; frames and checkpoints go to DATA/sample_drive and the output folder.
+Figures gather in OUT/gpu.json; a part that is there is not run again. Weights are copied to
+OUT/segnext_t_street.safetensors after each command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from seg_perception.networks.checkpoints import load_network
+from seg_perception.training.config import TrainingConfig, load_config
+from seg_perception.training.rendering import FIRST_SEED, FRAMES_PER_SEED, render_frames
+from seg_perception.training.trainer import BEST_NAME, LATEST_NAME, Trainer
+from seg_perception.training.validation import ValidationScore
+
+ROOT = Path(__file__).parents[1]
+RECIPE = ROOT / 'config' / 'training' / 'segnext_t_street_gpu.yaml'
+WEIGHTS = ROOT / 'models' / 'segnext_t_street' / 'weights.safetensors'
+HELD_OUT_DRIVE = '0006R0'
+STREETS = 400
+LEAST_MINUTES = 0.5  # a training part with less time left waits for the next command
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--data', type=Path, required=True, help='folder that holds camvid/')
+    parser.add_argument('--out', type=Path, default=Path('out/gpu'))
+    parser.add_argument('--minutes', type=float, default=9.0, help='of this command (default: 9)')
+    parser.add_argument('--device', default='cuda', choices=('cuda', 'cpu'))
+    parser.add_argument('--streets', type=int, default=STREETS, help='sample streets to render')
+    parser.add_argument('--scale', type=float, default=1.0, help='of the recipe (1: as written)')
+    return parser.parse_args()
+
+
+class Ledger:
+    """Figures by part, kept in a JSON file, so that a part is run once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.figures: dict[str, Any] = {}
+        if path.exists():
+            self.figures = json.loads(path.read_text(encoding='utf-8'))
+
+    def run(self, name: str, part: Callable[[], Any]) -> None:
+        """Run a part unless its figures are there; None means it is not finished."""
+        if name in self.figures:
+            return
+        figures = part()
+        if figures is None:
+            return
+        print(f'{name}: {json.dumps(figures)}', flush=True)
+        self.figures[name] = figures
+        temporary = self.path.with_suffix('.tmp')
+        temporary.write_text(json.dumps(self.figures, indent=2) + '\n', encoding='utf-8')
+        os.replace(temporary, self.path)
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return what the figures were measured on."""
+    figures = {'torch': torch.__version__, 'cores': os.cpu_count()}
+    if torch.cuda.is_available():
+        figures['gpu'] = torch.cuda.get_device_name()
+        figures['compute_capability'] = '.'.join(map(str, torch.cuda.get_device_capability()))
+    return figures
+
+
+@torch.inference_mode()
+def compare_outputs(device: str) -> dict[str, float]:
+    """Compare the network's logits and masks on a device with float32 on the CPU."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    network = load_network(WEIGHTS).eval()
+    image = torch.randn(1, 3, 384, 768, generator=torch.Generator().manual_seed(0))
+    expected = network(image)
+    network.to(device)
+    figures = {}
+    for name in ('float32', 'float16', 'bfloat16'):
+        reduced = name != 'float32'
+        dtype = getattr(torch, name) if reduced else torch.bfloat16
+        with torch.autocast(device, dtype, enabled=reduced):
+            found = network(image.to(device)).float().cpu()
+        figures[f'{name}_max_difference'] = float((found - expected).abs().max())
+        same = (found.argmax(1) == expected.argmax(1)).float().mean()
+        figures[f'{name}_same_class'] = float(same)
+    return figures
+
+
+@torch.inference_mode()
+def time_inference(device: str) -> dict[str, float]:
+    """Median milliseconds of the network alone at 512x1024 and 1024x2048, batch 1."""
+    network = load_network(WEIGHTS).eval().to(device, memory_format=torch.channels_last)
+    figures = {}
+    for height, width in ((512, 1024), (1024, 2048)):
+        image = torch.randn(1, 3, height, width, device=device)
+        image = image.contiguous(memory_format=torch.channels_last)
+        times_ms = []
+        for _ in range(30):
+            start = time.perf_counter()
+            with torch.autocast(device, torch.float16):
+                network(image)[0, 0, 0, 0].item()  # waits for the device
+            times_ms.append(1e3 * (time.perf_counter() - start))
+        figures[f'eager_float16_{height}x{width}_ms'] = float(np.median(times_ms[5:]))
+    return figures
+
+
+def time_training(device: str, out: Path) -> dict[str, Any]:
+    """Run benchmarks/training.py at the size of CamVid."""
+    path = out / 'training_throughput.json'
+    batch, threads = ('64', '10') if device == 'cuda' else ('2', '1')
+    command = [sys.executable, str(ROOT / 'benchmarks' / 'training.py'), '--device', device]
+    command += ['--crop', '360x480', '--batch', batch, '--threads', threads]
+    subprocess.run([*command, '--seconds', '15', '--json', str(path)], check=True)
+    return json.loads(path.read_text(encoding='utf-8'))
+
+
+def render_streets(folder: Path, streets: int) -> dict[str, int]:
+    """Render the training streets that are not there yet, one process per core."""
+    seeds = [
+        seed
+        for seed in range(FIRST_SEED, FIRST_SEED + streets)
+        if len(list(folder.glob(f'{seed:05d}_*_image.jpg'))) < FRAMES_PER_SEED
+    ]
+    with multiprocessing.get_context('spawn').Pool() as pool:
+        pool.starmap(render_frames, [(folder, seed) for seed in seeds], chunksize=1)
+    return {'streets': streets, 'frames': streets * FRAMES_PER_SEED}
+
+
+def shorten(config: TrainingConfig, scale: float) -> TrainingConfig:
+    """Scale the iterations of every stage."""
+    stages = tuple(
+        dataclasses.replace(stage, iterations=max(1, round(stage.iterations * scale)))
+        for stage in config.stages
+    )
+    return dataclasses.replace(config, stages=stages)
+
+
+def hold_out_drive(config: TrainingConfig, drive: str) -> TrainingConfig:
+    """Leave a CamVid drive out of training and score on it, in half the iterations."""
+    camvid, *others = config.datasets
+    kept = dataclasses.replace(camvid, exclude=drive)
+    held_out = dataclasses.replace(
+        camvid,
+        name=f'camvid {drive}',
+        train_split='',
+        validation_split='train',
+        only=drive,
+    )
+    run = dataclasses.replace(config.run, output=f'{config.run.output}_without_{drive}')
+    shorter = shorten(config, 0.5)
+    return dataclasses.replace(shorter, datasets=(kept, held_out, *others), run=run)
+
+
+def train(config: TrainingConfig, device: str, minutes: float) -> dict[str, float] | None:
+    """Train for the time that is left; returns the scores once the run is finished."""
+    if minutes < LEAST_MINUTES:
+        return None
+    run = dataclasses.replace(config.run, device=device)
+    trainer = Trainer(dataclasses.replace(config, run=run), print_now, minutes)
+    trainer.resume()
+    scores: list[ValidationScore] = trainer.run()
+    if not trainer.is_finished:
+        return None
+    return {score.dataset: score.miou for score in scores}
+
+
+def print_now(line: str) -> None:
+    print(line, flush=True)
+
+
+def copy_weights(run: Path, target: Path) -> None:
+    """Copy the newest and the best weights of a run, where there are some."""
+    for name, suffix in ((LATEST_NAME, ''), (BEST_NAME, '_best')):
+        if (run / name).exists():
+            shutil.copyfile(run / name, target.with_stem(target.stem + suffix))
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    start = time.monotonic()
+    if arguments.device == 'cuda' and not torch.cuda.is_available():
+        raise SystemExit('error: PyTorch finds no CUDA GPU here; --device cpu tries the script')
+    os.environ['SEG_PERCEPTION_DATA'] = str(arguments.data.resolve())
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    device = arguments.device
+    config = shorten(load_config(RECIPE), arguments.scale)
+    ledger = Ledger(arguments.out / 'gpu.json')
+
+    def left_min() -> float:
+        # the last validation and the copies take some seconds
+        return arguments.minutes - (time.monotonic() - start) / 60 - 0.5
+
+    ledger.run('machine', describe_machine)
+    ledger.run('outputs', lambda: compare_outputs(device))
+    ledger.run('throughput', lambda: time_training(device, arguments.out))
+    ledger.run('inference', lambda: time_inference(device))
+    frames = arguments.data / 'sample_drive' / 'train'
+    ledger.run('frames', lambda: render_streets(frames, arguments.streets))
+    ledger.run('training', lambda: train(config, device, left_min()))
+    copy_weights(Path(config.run.output), arguments.out / 'segnext_t_street.safetensors')
+    if 'training' in ledger.figures:
+        held_out = hold_out_drive(config, HELD_OUT_DRIVE)
+        ledger.run('held out', lambda: train(held_out, device, left_min()))
+    parts = ('outputs', 'throughput', 'inference', 'frames', 'training', 'held out')
+    missing = [name for name in parts if name not in ledger.figures]
+    print('all parts are done' if not missing else f'to do, run again: {", ".join(missing)}')
+
+
+if __name__ == '__main__':
+    main()
