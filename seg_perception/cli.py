@@ -15,7 +15,16 @@ from seg_perception import __version__
 from seg_perception.errors import UserError
 
 # Explicit, so that --help has the order in which a newcomer meets them.
-COMMAND_MODULES = ('demo', 'evaluate', 'bag', 'models', 'export', 'train')
+COMMAND_MODULES = (
+    'demo',
+    'evaluate',
+    'evaluate_images',
+    'bag',
+    'models',
+    'export',
+    'calibrate',
+    'train',
+)
 
 DESCRIPTION = """\
 Semantic segmentation for ROS 2 robots: try it, replay drives, score models.

@@ -8,8 +8,15 @@ import argparse
 import importlib.util
 import re
 from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from seg_perception.errors import UserError
+
+if TYPE_CHECKING:
+    from seg_perception.engines.engine import Engine
+    from seg_perception.evaluation.labelled_split import SplitConfig
+    from seg_perception.pipeline import SegmentationPipeline
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -42,3 +49,91 @@ def show_progress(items: Iterable, name: str, total: int, unit: str) -> Iterable
     from tqdm import tqdm
 
     return tqdm(items, name, total, unit=unit, disable=None)
+
+
+def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare which model runs and how; `load_pipeline` reads them."""
+    parser.add_argument('--model', default='', help='name of a shipped model, or an .onnx file')
+    parser.add_argument('--backend', default='auto', help='auto, openvino or torch')
+    parser.add_argument('--precision', default='auto', help='auto, f32 or bf16')
+    parser.add_argument(
+        '--input-size',
+        type=parse_size,
+        default=(0, 0),
+        metavar='HxW',
+        help="size of the network's input, px (default: the model's own)",
+    )
+    parser.add_argument(
+        '--fit', default='', choices=('letterbox', 'stretch'), help="default: the model's own"
+    )
+    parser.add_argument('--threads', type=int, default=0, help='CPU threads (default: all)')
+
+
+def load_pipeline(arguments: argparse.Namespace) -> tuple[Path, SegmentationPipeline]:
+    """Return the model's file and the chain that runs it, of `add_engine_arguments`.
+
+    Raises:
+        UserError: No such model, or it cannot be run here.
+    """
+    from seg_perception.engines.select import EngineConfig, load_engine
+    from seg_perception.pipeline import SegmentationPipeline
+    from seg_perception.resources import find_model
+
+    model_path = find_model(arguments.model)
+    engine = load_engine(
+        EngineConfig(
+            model_path=str(model_path),
+            backend=arguments.backend,
+            precision=arguments.precision,
+            height_px=arguments.input_size[0],
+            width_px=arguments.input_size[1],
+            fit=arguments.fit,
+            threads=arguments.threads,
+        )
+    )
+    return model_path, SegmentationPipeline(engine)
+
+
+def describe_engine(model_path: Path, engine: Engine) -> dict[str, Any]:
+    """Return as JSON values which model ran, and how."""
+    from seg_perception.model_zoo.verify import compute_sha256
+
+    return {
+        'model': str(model_path),
+        'model_sha256': compute_sha256(model_path),
+        'model_label_space': engine.metadata.label_space.name,
+        'temperature': engine.metadata.temperature,
+        'input_size': list(engine.input.network_hw),
+        'fit': engine.input.fit,
+        'backend': engine.backend_name,
+        'precision': engine.precision,
+    }
+
+
+def add_split_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare which labelled images are read; `make_split_config` reads them."""
+    parser.add_argument(
+        '--layout', required=True, choices=('camvid', 'cityscapes', 'frames'), help='see above'
+    )
+    parser.add_argument('--root', type=Path, required=True, help='folder of the data set')
+    parser.add_argument('--split', required=True, help='such as train or val')
+    parser.add_argument(
+        '--label-space',
+        default='',
+        metavar='NAME',
+        help='camvid, cityscapes, ade20k or a YAML file (default: that of the layout)',
+    )
+    parser.add_argument('--limit', type=int, default=0, help='use only the first N images')
+
+
+def make_split_config(arguments: argparse.Namespace) -> SplitConfig:
+    """Return the labelled images of `add_split_arguments`; raises UserError."""
+    from seg_perception.evaluation.labelled_split import SplitConfig
+
+    return SplitConfig(
+        layout=arguments.layout,
+        root=arguments.root,
+        split=arguments.split,
+        label_space=arguments.label_space,
+        limit=arguments.limit,
+    )

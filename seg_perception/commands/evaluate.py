@@ -7,7 +7,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from seg_perception.commands.arguments import parse_size, require_packages, show_progress
+from seg_perception.commands.arguments import (
+    add_engine_arguments,
+    load_pipeline,
+    require_packages,
+    show_progress,
+)
 
 NAME = 'evaluate'
 HELP = 'score and time a model on a bag, offline'
@@ -29,20 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--bag', type=Path, required=True, help='bag folder, or one .mcap/.db3 file'
     )
-    parser.add_argument('--model', default='', help='name of a shipped model, or an .onnx file')
-    parser.add_argument('--backend', default='auto', help='auto, openvino or torch')
-    parser.add_argument('--precision', default='auto', help='auto, f32 or bf16')
-    parser.add_argument(
-        '--input-size',
-        type=parse_size,
-        default=(0, 0),
-        metavar='HxW',
-        help="size of the network's input, px (default: the model's own)",
-    )
-    parser.add_argument(
-        '--fit', default='', choices=('letterbox', 'stretch'), help="default: the model's own"
-    )
-    parser.add_argument('--threads', type=int, default=0, help='CPU threads (default: all)')
+    add_engine_arguments(parser)
     parser.add_argument('--image-topic', default='', help='camera topic (default: found)')
     parser.add_argument('--label-topic', default='', help='default: /ground_truth/label')
     parser.add_argument('--label-space', default='', help='default: as recorded in the bag')
@@ -57,12 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate and report."""
     require_packages('bags', 'rosbags', 'tqdm', 'cv2')
-    from seg_perception.engines.select import EngineConfig, load_engine
     from seg_perception.evaluation.evaluate import EvaluationConfig, evaluate_bag
-    from seg_perception.pipeline import SegmentationPipeline
-    from seg_perception.resources import find_model
 
-    model_path = find_model(arguments.model)
     config = EvaluationConfig(
         bag=arguments.bag,
         image_topic=arguments.image_topic,
@@ -71,25 +59,14 @@ def run(arguments: argparse.Namespace) -> int:
         limit=arguments.limit,
         video=arguments.video,
     )
-    engine = load_engine(
-        EngineConfig(
-            model_path=str(model_path),
-            backend=arguments.backend,
-            precision=arguments.precision,
-            height_px=arguments.input_size[0],
-            width_px=arguments.input_size[1],
-            fit=arguments.fit,
-            threads=arguments.threads,
-        )
-    )
-    pipeline = SegmentationPipeline(engine)
+    model_path, pipeline = load_pipeline(arguments)
     try:
         result = evaluate_bag(
             pipeline,
             config,
             lambda items, total: show_progress(items, 'evaluate', total, 'image'),
         )
-        report(arguments, model_path, engine, result)
+        report(arguments, model_path, pipeline.engine, result)
     finally:
         pipeline.close()
     return 0

@@ -93,6 +93,8 @@ class ModelMetadata:
         precision: type in which the graph computes, 'f32'; weights are stored as float16.
         source_sha256: hash of the checkpoint file that the weights came from.
         folded: True where norms and scales are folded into the weights (networks.deploy).
+        temperature: the trained network's logits are divided by it in the file, see
+            `seg_perception calibrate`; 1 where the confidence is as trained.
         version: version of this metadata.
     """
 
@@ -104,6 +106,7 @@ class ModelMetadata:
     precision: str = 'f32'
     source_sha256: str = ''
     folded: bool = True
+    temperature: float = 1.0
     version: int = FORMAT_VERSION
 
     def to_properties(self) -> dict[str, str]:
@@ -118,6 +121,7 @@ class ModelMetadata:
             'precision': json.dumps(self.precision),
             'source_sha256': json.dumps(self.source_sha256),
             'folded': json.dumps(self.folded),
+            'temperature': json.dumps(self.temperature),
         }
         return {METADATA_PREFIX + key: value for key, value in values.items()}
 
@@ -157,6 +161,8 @@ class ModelMetadata:
                 precision=json.loads(values['precision']),
                 source_sha256=json.loads(values['source_sha256']),
                 folded=json.loads(values['folded']),
+                # files from before there was calibration do not have it
+                temperature=float(json.loads(values.get('temperature', '1.0'))),
                 version=version,
             )
         except EngineError:

@@ -19,12 +19,19 @@ def make_metadata() -> ModelMetadata:
         name='indoor',
         network={'name': 'segnext', 'variant': 's', 'rank': 16},
         source_sha256='ab' * 32,
+        temperature=1.25,
     )
 
 
 def test_metadata_survives_the_file():
     metadata = make_metadata()
     assert ModelMetadata.from_properties(metadata.to_properties(), 'x') == metadata
+
+
+def test_files_without_a_temperature_are_as_trained():
+    properties = make_metadata().to_properties()
+    del properties['seg_perception.temperature']
+    assert ModelMetadata.from_properties(properties, 'x').temperature == 1.0
 
 
 def test_every_property_is_json():
