@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from seg_perception.training.config import ConfigError, load_config
+from seg_perception.training.config import (
+    ConfigError,
+    TrainingConfig,
+    expand_path,
+    load_config,
+)
+from seg_perception.yaml_config import parse_dataclass
 
 RECIPES = Path(__file__).parents[2] / 'config' / 'training'
 
@@ -72,3 +78,23 @@ def test_a_missing_key_and_a_missing_file_are_named(tmp_path):
         load_config(path)
     with pytest.raises(ConfigError, match='cannot read configuration'):
         load_config(tmp_path / 'none.yaml')
+
+
+def test_shipped_and_documented_configurations_can_be_read(monkeypatch):
+    root = Path(__file__).parents[2]
+    monkeypatch.setenv('SEG_PERCEPTION_DATA', '/data')
+    recipes = sorted((root / 'config' / 'training').glob('*.yaml'))
+    assert len(recipes) >= 2
+    for recipe in recipes:
+        assert load_config(recipe).total_iterations > 1000
+    text = (root / 'docs' / 'training.md').read_text(encoding='utf-8')
+    example = yaml.safe_load(text.split('```yaml\n')[1].split('```')[0])
+    assert parse_dataclass(TrainingConfig, example, '').network.variant == 't'
+
+
+def test_a_variable_that_is_not_set_is_named(monkeypatch):
+    monkeypatch.delenv('SEG_PERCEPTION_DATA', raising=False)
+    with pytest.raises(ConfigError, match=r'\$SEG_PERCEPTION_DATA/camvid'):
+        expand_path('$SEG_PERCEPTION_DATA/camvid')
+    monkeypatch.setenv('SEG_PERCEPTION_DATA', '/data')
+    assert expand_path('$SEG_PERCEPTION_DATA/camvid') == Path('/data/camvid')
