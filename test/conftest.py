@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from web_server import FileServer, serve
 
 TINY_INPUT_HW = (64, 128)
 
@@ -34,3 +36,19 @@ def tiny_model(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp('models') / 'tiny.onnx'
     onnx.save(export_network(fold_segnext(network), metadata), str(path))
     return path
+
+
+@pytest.fixture
+def make_server() -> Iterator[Callable[..., FileServer]]:
+    """Start web servers of one file on this machine; see FileServer for their faults."""
+    running = []
+
+    def make(content: bytes = b'', **options) -> FileServer:
+        server = FileServer(content, **options)
+        running.append(serve(server))
+        return server
+
+    yield make
+    for httpd in running:
+        httpd.shutdown()
+        httpd.server_close()

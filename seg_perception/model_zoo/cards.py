@@ -230,10 +230,12 @@ def write_card(card: ModelCard, folder: Path) -> Path:
 
 
 def list_disagreements(card: ModelCard, metadata: ModelMetadata) -> list[str]:
-    """List what a card says differently from its model file, one line per key."""
+    """List what a card says differently from its model file, one line per key.
+
+    The name may differ: a folder that was renamed keeps its model file.
+    """
     network = {key: getattr(card.network, key) for key in ('name', 'variant', 'rank')}
     pairs = {
-        'name': (card.name, metadata.name),
         'network': (network, dict(metadata.network)),
         'label_space': (card.label_space, metadata.label_space.name),
         'classes': (card.classes, metadata.label_space.num_classes),

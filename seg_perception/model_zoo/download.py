@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-import errno
 import http.client
+import itertools
 import json
 import os
 import re
@@ -54,6 +54,10 @@ class InterruptedDownloadError(UserError):
     """The connection ended before the file did; another attempt may go on from there."""
 
 
+class UnreachableError(InterruptedDownloadError):
+    """There was no connection at all."""
+
+
 class ContentChangedError(Exception):
     """The server has other content than that which the partial file is a part of."""
 
@@ -92,24 +96,23 @@ def download(
     """
     config = config or DownloadConfig()
     with open_part(part) as file:
-        size_at_start = file.seek(0, os.SEEK_END)
+        most_bytes = file.seek(0, os.SEEK_END)
         failures = 0
-        while True:
-            size_before = file.seek(0, os.SEEK_END)
+        for attempt in itertools.count():
             try:
                 receive(url, part, file, on_progress, config.timeout_s)
                 return
             except ContentChangedError:
                 file.truncate(0)
-                size_at_start = 0
                 continue
             except InterruptedDownloadError as error:
-                size = file.seek(0, os.SEEK_END)
-                failures = 1 if size > size_before else failures + 1
-                # where nothing came at all the machine is offline: waiting would not help
-                if failures >= config.attempts or size <= size_at_start:
-                    kept = f'; {size} bytes are kept, the same command goes on' if size else ''
-                    raise UserError(f'{error}{kept}') from error
+                size_bytes = file.seek(0, os.SEEK_END)
+                failures = 1 if size_bytes > most_bytes else failures + 1
+                most_bytes = max(most_bytes, size_bytes)
+                is_offline = attempt == 0 and isinstance(error, UnreachableError)
+                if is_offline or failures >= config.attempts:
+                    kept = f'; {size_bytes} bytes are kept, the same command goes on'
+                    raise UserError(f'{error}{kept if size_bytes else ""}') from error
             time.sleep(config.pause_s)
 
 
@@ -173,7 +176,7 @@ def open_url(request: urllib.request.Request, timeout_s: float) -> http.client.H
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, 'reason', error)
         host = urlsplit(url).netloc
-        raise InterruptedDownloadError(
+        raise UnreachableError(
             f'cannot reach {host} from this machine: {getattr(reason, "strerror", None) or reason}'
         ) from error
 
@@ -194,9 +197,9 @@ def append(file: BinaryIO, chunk: bytes, part: Path) -> None:
         file.write(chunk)
         file.flush()
     except OSError as error:
-        reason = 'the disk is full' if error.errno == errno.ENOSPC else error.strerror
         raise UserError(
-            f'cannot write {part}: {reason}; make room, the same command goes on'
+            f'cannot write {part}: {error.strerror}; what is there is kept, the same command '
+            'goes on'
         ) from error
 
 
