@@ -113,7 +113,7 @@ def describe_engine(model_path: Path, engine: Engine) -> dict[str, Any]:
 def add_split_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare which labelled images are read; `make_split_config` reads them."""
     parser.add_argument(
-        '--layout', required=True, choices=('camvid', 'cityscapes', 'frames'), help='see above'
+        '--layout', required=True, help='camvid, cityscapes or frames'
     )
     parser.add_argument('--root', type=Path, required=True, help='folder of the data set')
     parser.add_argument('--split', required=True, help='such as train or val')

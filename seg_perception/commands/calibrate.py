@@ -35,7 +35,8 @@ whose last layer is divided by it: the same masks at the same speed, another con
 
 The temperature minimises the negative log-likelihood (NLL) of the labels; a label that accepts
 several of the model's classes has the sum of their probabilities. ECE is the expected calibration
-error, 15 bins. Both are measured on pixels drawn from the same images. The layouts are those of
+error, 15 bins. Both are measured on pixels drawn from the same images and their logits;
+`evaluate-images` measures what the node publishes. The layouts are those of
 `seg_perception evaluate-images --help`. A file that is calibrated already is refined: its new
 temperature is the product. Calibrate anew after each `seg_perception export`.
 """

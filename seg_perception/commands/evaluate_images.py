@@ -65,7 +65,11 @@ def run(arguments: argparse.Namespace) -> int:
     require_packages('bags', 'rosbags', 'tqdm', 'cv2')
     from seg_perception.evaluation.image_score import evaluate_images
     from seg_perception.evaluation.labelled_split import open_split
+    from seg_perception.evaluation.pictures import require_picture_name
 
+    for picture in (arguments.figure, arguments.contact_sheet):
+        if picture is not None:  # before minutes of work, not after
+            require_picture_name(picture)
     config = make_split_config(arguments)
     model_path, pipeline = load_pipeline(arguments)
     try:

@@ -111,7 +111,7 @@ def draw_cell(
         width_px, height_px = measure_text(text, NUMBER_SCALE)
         text_left_px = left_px + (cell_px - width_px) // 2
         baseline_px = top_px + (cell_px + height_px) // 2
-        text_color = DARK_TEXT_BGR if share > 0.4 else TEXT_BGR
+        text_color = DARK_TEXT_BGR if share > 0.7 else TEXT_BGR
         draw_text(picture, text, text_left_px, baseline_px, NUMBER_SCALE, text_color)
 
 

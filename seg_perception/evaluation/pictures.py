@@ -226,9 +226,14 @@ def write_picture(path: Path, picture: Picture) -> None:
     Raises:
         UserError: The suffix is no picture format, or the file cannot be written.
     """
-    if path.suffix.lower() not in ('.png', '.jpg', '.jpeg'):
-        raise UserError(f'{path} is no picture file name; expected .png or .jpg')
+    require_picture_name(path)
     encoded, data = cv2.imencode(path.suffix, picture)
     if not encoded:
         raise UserError(f'a picture of {picture.shape} cannot be written as {path.suffix}')
     replace_file(path, lambda temporary: temporary.write_bytes(data.tobytes()))
+
+
+def require_picture_name(path: Path) -> None:
+    """Raise UserError unless the suffix is that of a picture format."""
+    if path.suffix.lower() not in ('.png', '.jpg', '.jpeg'):
+        raise UserError(f'{path} is no picture file name; expected .png or .jpg')

@@ -198,6 +198,8 @@ def spoil_pair(root, what):
         ('size', [], 'expected equal sizes'),
         ('corrupt', [], 'is no image that can be decoded'),
         ('empty', [], "no labelled images of split 'val'"),
+        ('', ['--layout', 'coco'], "layout is 'coco', expected one of camvid"),
+        ('', ['--figure', 'matrix.pdf'], 'matrix.pdf is no picture file name'),
         ('', ['--limit', '-1'], 'limit of -1'),
         ('', ['--label-space', 'mars'], "unknown label space 'mars'"),
         ('', ['--label-space', 'ade20k'], "no mapping from label space 'ade20k'"),

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from seg_perception.errors import UserError
-from seg_perception.evaluation.image_folders import ImageFolderError
-from seg_perception.evaluation.labelled_split import SplitConfig, open_split
+from seg_perception.evaluation.image_folders import LAYOUTS, ImageFolderError
+from seg_perception.evaluation.labelled_split import LABEL_SPACES, SplitConfig, open_split
 from seg_perception.evaluation.score import make_fold_lut
 from seg_perception.perception.labels import LabelError, load_label_space
 
@@ -51,6 +51,10 @@ def test_unlabelled_pixels_come_as_255(root):
     split = open_split(SplitConfig('camvid', root, 'val'), CITYSCAPES)
     assert len(split.pairs) == 3
     assert np.unique(split.read(split.pairs[0]).label).tolist() == [3, 255]
+
+
+def test_every_layout_has_a_label_space():
+    assert set(LABEL_SPACES) == set(LAYOUTS)
 
 
 def test_limit_takes_the_first(root):
