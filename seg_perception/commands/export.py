@@ -6,8 +6,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seg_perception.commands.arguments import require_packages
+from seg_perception.errors import UserError
+
+if TYPE_CHECKING:
+    from seg_perception.networks.segnext import SegNeXtIdentity
+    from seg_perception.perception.labels import LabelSpace
 
 NAME = 'export'
 HELP = 'turn a checkpoint into a model file (ONNX) for the node'
@@ -17,11 +23,16 @@ logits. Channel order, resize and normalisation are inside; class names, colours
 the checkpoint are stored with it. Every backend runs this file.
 
   seg_perception export --checkpoint segnext_t.safetensors --out street.onnx
+  seg_perception export --checkpoint segnext_b.pth --variant b --rank 64 --name street_b
   seg_perception export --checkpoint segnext_s_ade20k.pth --labels ade20k --height 512 --width 512
   seg_perception export --checkpoint mine.pth --labels my_classes.yaml --fit stretch
 
 Checkpoints: safetensors or torch.save files with the keys of SegNeXt's authors or of
-mmsegmentation 1.x. The file is compared with PyTorch before it is moved into place.
+mmsegmentation 1.x; `seg_perception models fetch` brings published ones. The file is compared with
+PyTorch before it is moved into place.
+
+With --name and no --out the model goes, with a card, into your folder of models, where the node
+finds it: ros2 launch seg_perception segnext.launch.py model:=street_b
 """
 
 
@@ -31,7 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--checkpoint', type=Path, required=True, help='.safetensors, .pth or .pt file'
     )
     parser.add_argument(
-        '--out', type=Path, help='model file to write (default: the checkpoint with .onnx)'
+        '--out',
+        type=Path,
+        help='model file to write (default: the checkpoint with .onnx, or see --name)',
     )
     parser.add_argument(
         '--labels',
@@ -62,19 +75,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='rgb',
         help='of images given to the file directly; the node converts by itself (default: rgb)',
     )
-    parser.add_argument('--name', help='name of the model in reports (default: from the file)')
+    parser.add_argument(
+        '--name',
+        help='name of the model, for reports and, without --out, for the node to find it by',
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Export, compare and report."""
     require_packages('train', 'torch', 'safetensors')
     from seg_perception.engines.contract import InputContract, ModelMetadata
+    from seg_perception.model_zoo.cards import write_card
+    from seg_perception.model_zoo.exported import make_card
     from seg_perception.model_zoo.verify import compute_sha256
-    from seg_perception.networks.checkpoints import (
-        identify_segnext,
-        load_checkpoint,
-        load_weights,
-    )
+    from seg_perception.networks.checkpoints import load_weights
     from seg_perception.networks.export import write_model
     from seg_perception.networks.segnext import build_segnext
     from seg_perception.perception.labels import load_label_space
@@ -83,19 +97,17 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.height, arguments.width, arguments.fit, arguments.channel_order
     )
     labels = load_label_space(arguments.labels)
-    identity = identify_segnext(load_checkpoint(arguments.checkpoint))
-    variant = arguments.variant or (identity.variant if identity else 't')
-    rank = arguments.rank or (identity.rank if identity else None)
-    network = build_segnext(variant, labels.num_classes, rank)
+    out = choose_place(arguments)
+    identity = identify_checkpoint(arguments, labels)
+    network = build_segnext(identity.variant, labels.num_classes, arguments.rank or identity.rank)
     load_weights(network, arguments.checkpoint)
-    out = arguments.out or arguments.checkpoint.with_suffix('.onnx')
     name = arguments.name or (out.parent.name if out.stem == 'model' else out.stem)
     metadata = ModelMetadata(
         labels, contract, name=name, source_sha256=compute_sha256(arguments.checkpoint)
     )
     report = write_model(network, metadata, out)
     print(
-        f'{report.path}: SegNeXt-{variant.upper()}, {labels.num_classes} classes '
+        f'{report.path}: SegNeXt-{identity.variant.upper()}, {labels.num_classes} classes '
         f'({labels.name}), input {contract.height_px}x{contract.width_px} {contract.fit}, '
         f'{report.size_bytes / 1e6:.1f} MB'
     )
@@ -105,4 +117,70 @@ def run(arguments: argparse.Namespace) -> int:
         f'{report.logits_range:.3g}; same class at {100 * report.mask_agreement:.2f} % of the '
         'positions'
     )
+    if is_for_the_node(arguments):
+        parameters = sum(weight.numel() for weight in network.parameters())
+        card = make_card(out, arguments.checkpoint, parameters)
+        write_card(card, out.parent)
+        print(f'licence: {card.licence.word}. {card.licence.notes}')
+        print(f'use it: ros2 launch seg_perception segnext.launch.py model:={name}')
     return 0
+
+
+def is_for_the_node(arguments: argparse.Namespace) -> bool:
+    """Tell whether the model goes where the node finds it by name."""
+    return arguments.name is not None and arguments.out is None
+
+
+def choose_place(arguments: argparse.Namespace) -> Path:
+    """Return the model file to write; UserError for a name that cannot be used."""
+    from seg_perception.model_zoo.cards import MODEL_FILE, is_model_name
+    from seg_perception.resources import find_model_folders, find_user_directory
+
+    if not is_for_the_node(arguments):
+        return arguments.out or arguments.checkpoint.with_suffix('.onnx')
+    folder = find_user_directory() / 'models' / arguments.name
+    if not is_model_name(arguments.name):
+        raise UserError(
+            f'--name is {arguments.name!r}, expected letters, digits, _ . and -, without .onnx'
+        )
+    if find_model_folders().get(arguments.name, folder) != folder:
+        raise UserError(
+            f'a model named {arguments.name} comes with the package; choose another --name, or '
+            'write a file with --out'
+        )
+    return folder / MODEL_FILE
+
+
+def identify_checkpoint(arguments: argparse.Namespace, labels: LabelSpace) -> SegNeXtIdentity:
+    """Return what the checkpoint holds; UserError names the options that fit it."""
+    from seg_perception.networks.checkpoints import identify_segnext, load_checkpoint
+    from seg_perception.perception.labels import list_label_spaces, load_label_space
+
+    state = load_checkpoint(arguments.checkpoint)
+    identity = identify_segnext(state)
+    if identity is None:
+        raise UserError(
+            f'{arguments.checkpoint} holds no SegNeXt: its first keys are '
+            f'{", ".join(list(state)[:3])}; expected backbone.* and decode_head.* of SegNeXt t, '
+            's, b or l'
+        )
+    if identity.num_classes is None:
+        raise UserError(
+            f'{arguments.checkpoint} holds the encoder alone of {identity.text}: there is nothing '
+            'to segment with; train from it, with network.encoder_weights'
+        )
+    options = []
+    if arguments.variant not in (None, identity.variant):
+        options.append(f'--variant {identity.variant}')
+    if labels.num_classes != identity.num_classes:
+        spaces = [load_label_space(name) for name in list_label_spaces()]
+        fitting = [s.name for s in spaces if s.num_classes == identity.num_classes]
+        names = ' or '.join(fitting) or f'a YAML file of {identity.num_classes} classes'
+        options.append(f'--labels {names}')
+    if identity.has_bases and arguments.rank not in (None, identity.rank):
+        options.append(f'--rank {identity.rank}')
+    if options:
+        raise UserError(
+            f'{arguments.checkpoint} holds {identity.text}: use {" and ".join(options)}'
+        )
+    return identity

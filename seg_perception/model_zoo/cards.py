@@ -235,6 +235,7 @@ def list_disagreements(card: ModelCard, metadata: ModelMetadata) -> list[str]:
     The name may differ: a folder that was renamed keeps its model file.
     """
     network = {key: getattr(card.network, key) for key in ('name', 'variant', 'rank')}
+    temperature = card.calibration.temperature if card.calibration else 1.0
     pairs = {
         'network': (network, dict(metadata.network)),
         'label_space': (card.label_space, metadata.label_space.name),
@@ -242,6 +243,7 @@ def list_disagreements(card: ModelCard, metadata: ModelMetadata) -> list[str]:
         'input.height_px': (card.input.height_px, metadata.input.height_px),
         'input.width_px': (card.input.width_px, metadata.input.width_px),
         'input.fit': (card.input.fit, metadata.input.fit),
+        'calibration.temperature': (round(temperature, 3), round(metadata.temperature, 3)),
     }
     return [
         f"'{key}' is {said!r} in the card and {found!r} in {MODEL_FILE}"
