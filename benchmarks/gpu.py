@@ -97,7 +97,7 @@ def compare_outputs(device: str) -> dict[str, float]:
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     network = load_network(WEIGHTS).eval()
-    image = torch.randn(1, 3, 384, 768, generator=torch.Generator().manual_seed(0))
+    image = torch.randn(1, 3, 256, 512, generator=torch.Generator().manual_seed(0))
     expected = network(image)
     network.to(device)
     figures = {}

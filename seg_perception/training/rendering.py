@@ -48,8 +48,10 @@ def render_frames(folder: Path, seed: int, frames: int = FRAMES_PER_SEED) -> Non
 def write_image(path: Path, image: np.ndarray) -> None:
     """Write a grey or BGR uint8 image, whole or not at all; raises UserError."""
 
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == '.jpg' else []
+
     def encode(temporary: Path) -> None:
-        if not cv2.imwrite(str(temporary), image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
+        if not cv2.imwrite(str(temporary), image, options):
             raise OSError(f'OpenCV could not encode {path.name}')
 
     replace_file(path, encode)
