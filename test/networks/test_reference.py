@@ -15,6 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from seg_perception.cli import main
+from seg_perception.engines.select import EngineConfig, load_engine
 from seg_perception.networks.checkpoints import (
     BASES_KEY,
     load_checkpoint,
@@ -30,6 +32,20 @@ SCRIPT = Path(__file__).parent / 'reference' / 'mmseg_reference.py'
 SIZES = {'t': ((64, 64), (97, 131), (256, 512)), 's': ((131, 97),)}  # px, heights first
 RANKS = {'t': 16, 's': 24}  # 24 is nobody's default: the rank must come through
 LOGITS_TOLERANCE = 2e-4
+ROUNDING_TOLERANCE = 3e-3  # of the largest logit: model files hold float16 weights
+ALL_VARIANTS = 'SEG_PERCEPTION_ALL_VARIANTS'  # set: the slow ones too, 2 minutes more
+# Checkpoints as published: variant, classes, rank, and whether the bases are in the file.
+PUBLISHED = {
+    't_mmseg_ade20k': ('t', 150, 16, False),
+    't_authors_cityscapes': ('t', 19, 64, True),
+    's_mmseg_ade20k': ('s', 150, 16, True),
+    's_authors_cityscapes': ('s', 19, 16, False),
+    'b_mmseg_ade20k': ('b', 150, 16, True),
+    'b_authors_cityscapes': ('b', 19, 64, False),
+    'l_mmseg_ade20k': ('l', 150, 16, False),
+    'l_authors_cityscapes': ('l', 19, 64, True),
+}
+EXPORTED = tuple(PUBLISHED) if ALL_VARIANTS in os.environ else tuple(PUBLISHED)[:2]
 
 
 def find_reference_python() -> Path:
@@ -57,6 +73,15 @@ def write_inputs(folder: Path, network: SegNeXt, sizes: tuple[tuple[int, int], .
     np.savez(folder / 'inputs.npz', bases=bases.numpy(), **images)
 
 
+def write_options(folder: Path, name: str) -> None:
+    """Write what the reference needs to make one checkpoint; its bases are ours."""
+    variant, num_classes, rank, has_bases = PUBLISHED[name]
+    folder.mkdir()
+    options = {'num_classes': num_classes, 'rank': rank, 'has_bases': has_bases}
+    (folder / 'options.json').write_text(json.dumps(options))
+    np.save(folder / 'bases.npy', build_segnext(variant, 1, rank).state_dict()[BASES_KEY].numpy())
+
+
 @pytest.fixture(scope='module')
 def reference(
     tmp_path_factory: pytest.TempPathFactory, make_segnext: Callable[..., SegNeXt]
@@ -71,6 +96,9 @@ def reference(
     for variant in VARIANTS:
         commands += ['keys', str(folder), variant]
     commands += ['train', str(folder), 't']
+    for name in EXPORTED:
+        write_options(folder / name, name)
+        commands += ['publish', str(folder / name), PUBLISHED[name][0]]
     environment = {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'}
     done = subprocess.run(
         [str(python), str(SCRIPT), *commands], env=environment, capture_output=True, text=True
@@ -140,3 +168,34 @@ def test_file_saved_by_mmengine_builds_its_network(reference):
     load_encoder_weights(encoder, reference / 'iter_1.pth')
     ours, theirs = encoder.backbone.state_dict(), network.backbone.state_dict()
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+@pytest.mark.parametrize('name', EXPORTED)
+def test_exported_checkpoint_gives_the_logits_of_the_reference(reference, tmp_path, name):
+    variant, num_classes, rank, _ = PUBLISHED[name]
+    path = reference / name / 'checkpoint.pth'
+    if '_authors_' in name:
+        path = write_authors_style(path, tmp_path / 'authors.pth')
+    command = ['export', '--checkpoint', str(path), '--variant', variant, '--rank', str(rank)]
+    command += ['--labels', 'ade20k' if num_classes == 150 else 'cityscapes']
+    command += ['--height', '64', '--width', '96', '--out', str(tmp_path / 'model.onnx')]
+    assert main(command) == 0
+    answer = np.load(reference / name / 'logits.npz')
+    engine = load_engine(EngineConfig(str(tmp_path / 'model.onnx'), precision='f32'))
+    logits = engine.infer(answer['image'], 'rgb').copy()
+    engine.close()
+    expected = answer['logits'][0]
+    assert logits.shape == expected.shape == (num_classes, 8, 12)
+    difference = np.abs(logits - expected).max() / np.abs(expected).max()
+    same = (logits.argmax(0) == expected.argmax(0)).mean()
+    print(f'{name}: max difference {difference:.2e} of the range, same class at {same:.3f}')
+    assert expected.std() > 0.5
+    assert difference < ROUNDING_TOLERANCE
+
+
+def write_authors_style(source: Path, target: Path) -> Path:
+    """Write a checkpoint's weights alone, unwrapped, under the authors' keys."""
+    state = load_checkpoint(source)
+    state = {k.replace('.mlp.dwconv.', '.mlp.dwconv.dwconv.'): v for k, v in state.items()}
+    torch.save(state, target)
+    return target

@@ -7,6 +7,8 @@
     forward   weights.safetensors, inputs.npz -> logits.npz
     train     one iteration -> iter_1.pth, saved by mmengine, and weights.safetensors
     keys      -> keys_VARIANT.json: the shape of every key at 19 classes
+    publish   options.json (num_classes, rank, has_bases) -> checkpoint.pth as training leaves it,
+              with an auxiliary head and optimiser, and logits.npz for `image` (H, W, 3) RGB there
 
 inputs.npz holds `bases` (1, D, R) and any number of `image_N` (N, 3, H, W); logits.npz holds
 `image_N` (N, classes, h, w). Test data only: every tensor is random.
@@ -14,6 +16,7 @@ inputs.npz holds `bases` (1, D, R) and any number of `image_N` (N, 3, H, W); log
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import types
@@ -137,7 +140,71 @@ def write_keys(folder: Path, variant: str) -> None:
     (folder / f'keys_{variant}.json').write_text(json.dumps(shapes))
 
 
-COMMANDS = {'forward': run_forward, 'train': run_training, 'keys': write_keys}
+def randomise(model: torch.nn.Module) -> None:
+    """Draw norms, layer scales and the classifier far from their start, so that each counts."""
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            leaf = name.rpartition('.')[2]
+            if leaf in ('running_mean', 'bias'):
+                tensor.uniform_(-0.3, 0.3)
+            elif leaf == 'running_var' or (leaf == 'weight' and tensor.ndim == 1):
+                tensor.uniform_(0.5, 1.5)
+            elif leaf.startswith('layer_scale'):
+                tensor.uniform_(0.05, 0.15)
+            elif name.endswith('conv_seg.weight'):
+                tensor.uniform_(-0.3, 0.3)
+
+
+def run_publishing(folder: Path, variant: str) -> None:
+    """Write a checkpoint of random weights, and what the reference makes of an image with it.
+
+    Bases that are random at each call (has_bases false) are not in the file, as published: then
+    those in the folder, bases.npy, are taken.
+    """
+    options = json.loads((folder / 'options.json').read_text())
+    config = read_config(variant, options['num_classes'])
+    config.model.decode_head.ham_kwargs.MD_R = options['rank']
+    config.model.decode_head.ham_kwargs.rand_init = not options['has_bases']
+    config.model.auxiliary_head = {
+        'type': 'FCNHead',
+        'in_channels': config.model.decode_head.in_channels[1],
+        'in_index': 2,
+        'channels': 16,
+        'num_convs': 1,
+        'num_classes': options['num_classes'],
+    }
+    model = MODELS.build(config.model).eval()
+    randomise(model)
+    image = np.random.default_rng(7).integers(0, 256, (64, 96, 3), np.uint8)
+    image = np.kron(image[::8, ::8], np.ones((8, 8, 1), np.uint8))
+    pixels = torch.from_numpy(image[:, :, ::-1].copy()).permute(2, 0, 1)  # files are BGR there
+    batch = {'inputs': [pixels], 'data_samples': [SegDataSample()]}
+    inputs = model.data_preprocessor(batch)['inputs']
+
+    def build_bases(self, batch, groups, channels, rank, device=None):
+        return torch.from_numpy(np.load(folder / 'bases.npy')).expand(batch, -1, -1)
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.inference_mode())
+        if not options['has_bases']:
+            stack.enter_context(mock.patch.object(NMF2D, '_build_bases', build_bases))
+        logits = model.decode_head(model.backbone(inputs)).numpy()
+    np.savez(folder / 'logits.npz', image=image, logits=logits)
+    optimizer = torch.optim.AdamW(model.parameters())
+    content = {
+        'meta': {'epoch': 1},
+        'state_dict': model.state_dict(),
+        'optimizer': optimizer.state_dict(),
+    }
+    torch.save(content, folder / 'checkpoint.pth')
+
+
+COMMANDS = {
+    'forward': run_forward,
+    'train': run_training,
+    'keys': write_keys,
+    'publish': run_publishing,
+}
 
 if __name__ == '__main__':
     torch.manual_seed(0)
