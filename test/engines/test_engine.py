@@ -25,7 +25,8 @@ def backend(request):
 @pytest.fixture(scope='module')
 def engine(backend, model_path):
     """Return an engine at the file's own size."""
-    loaded = load_engine(EngineConfig(str(model_path), backend, allow_fallback=False))
+    # float32: 'auto' is bfloat16 on a CPU that has it
+    loaded = load_engine(EngineConfig(str(model_path), backend, 'f32', allow_fallback=False))
     yield loaded
     loaded.close()
 
@@ -84,7 +85,7 @@ def test_size_and_fit_of_the_file_can_be_overridden(
     backend, model_path, reference, make_image, check_logits, network_hw, fit
 ):
     config = EngineConfig(
-        str(model_path), backend, height_px=network_hw[0], width_px=network_hw[1], fit=fit
+        str(model_path), backend, 'f32', network_hw[0], network_hw[1], fit
     )
     engine = load_engine(config)
     image = make_image(60, 80)
