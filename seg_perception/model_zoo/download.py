@@ -16,8 +16,8 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from email.message import Message
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from seg_perception import __version__
@@ -116,16 +116,19 @@ def download(
             time.sleep(config.pause_s)
 
 
-def open_part(part: Path) -> BinaryIO:
-    """Open a partial file for appending."""
+def open_part(part: Path) -> FileIO:
+    """Open a partial file for appending.
+
+    Without a buffer: what a full disk refused would be tried again, and fail again, at the end.
+    """
     try:
-        return part.open('ab')
+        return part.open('ab', buffering=0)
     except OSError as error:
         raise UserError(f'cannot write {part}: {error.strerror or error}') from error
 
 
 def receive(
-    url: str, part: Path, file: BinaryIO, on_progress: ProgressCallback, timeout_s: float
+    url: str, part: Path, file: FileIO, on_progress: ProgressCallback, timeout_s: float
 ) -> None:
     """Make one request and append its answer.
 
@@ -191,11 +194,11 @@ def read_chunk(response: http.client.HTTPResponse, url: str) -> bytes:
         ) from error
 
 
-def append(file: BinaryIO, chunk: bytes, part: Path) -> None:
-    """Write a chunk so that it is there even if this process is killed."""
+def append(file: FileIO, chunk: bytes, part: Path) -> None:
+    """Write all of a chunk."""
     try:
-        file.write(chunk)
-        file.flush()
+        while chunk:
+            chunk = chunk[file.write(chunk) :]
     except OSError as error:
         raise UserError(
             f'cannot write {part}: {error.strerror}; what is there is kept, the same command '
