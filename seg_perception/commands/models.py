@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
+import signal
+import sys
 from pathlib import Path
 
 from seg_perception.commands.arguments import require_packages
@@ -66,7 +69,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run one subcommand."""
-    arguments.run_action(arguments)
+    try:
+        arguments.run_action(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, head say, has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     return 0
 
 
@@ -141,8 +149,7 @@ def run_fetch(arguments: argparse.Namespace) -> None:
 
         def show_progress(have_bytes: int, total_bytes: int) -> None:
             bar.total = total_bytes or None
-            bar.n = have_bytes
-            bar.update(0)
+            bar.update(have_bytes - bar.n)
 
         path = fetch_checkpoint(catalogue, entry, folder, show_progress, bar.write)
     print(f'{path}: {entry.summary}')

@@ -207,6 +207,8 @@ def write_record(path: Path, entry: CatalogueEntry, licence: CardLicence, sha256
 def check_fetched(folder: Path, name: str | None = None) -> list[tuple[str, str]]:
     """Compare fetched files with their records.
 
+    Files that were removed are left out: their records are for the next fetch.
+
     Args:
         folder: of checkpoints.
         name: of one of them; None checks all.
@@ -216,6 +218,8 @@ def check_fetched(folder: Path, name: str | None = None) -> list[tuple[str, str]
     """
     results = []
     for path in sorted(path.with_suffix('') for path in folder.glob(f'*{RECORD_SUFFIX}')):
+        if not path.is_file():
+            continue
         try:
             record = load_dataclass(FetchRecord, record_path(path), 'record')
         except UserError as error:

@@ -156,16 +156,20 @@ def test_folder_that_cannot_be_made_is_named(shelf):
         shelf.fetch()
 
 
-def test_check_names_files_that_changed_or_went(shelf):
+def test_check_names_files_that_changed_and_leaves_out_those_that_went(shelf):
     shelf.fetch()
     assert check_fetched(shelf.folder) == [('net', '')]
     shelf.path.write_bytes(os.urandom(100))
     ((name, fault),) = check_fetched(shelf.folder, 'net')
     assert name == 'net'
     assert fault.startswith(f'{shelf.path} has sha256 ')
-    shelf.path.unlink()
-    assert check_fetched(shelf.folder) == [('net', f'{shelf.path} is missing')]
     assert check_fetched(shelf.folder, 'other') == []
+    shelf.path.unlink()
+    assert check_fetched(shelf.folder) == []
+
+
+def test_damaged_record_is_a_fault(shelf):
+    shelf.fetch()
     shelf.folder.joinpath('net.pth.yaml').write_text('name: net\n')
     ((name, fault),) = check_fetched(shelf.folder)
     assert (name, "key 'url' is missing" in fault) == ('net.pth', True)

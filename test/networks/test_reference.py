@@ -33,7 +33,7 @@ SIZES = {'t': ((64, 64), (97, 131), (256, 512)), 's': ((131, 97),)}  # px, heigh
 RANKS = {'t': 16, 's': 24}  # 24 is nobody's default: the rank must come through
 LOGITS_TOLERANCE = 2e-4
 ROUNDING_TOLERANCE = 3e-3  # of the largest logit: model files hold float16 weights
-ALL_VARIANTS = 'SEG_PERCEPTION_ALL_VARIANTS'  # set: the slow ones too, 2 minutes more
+ALL_VARIANTS = 'SEG_PERCEPTION_ALL_VARIANTS'  # set: s, b and l too, minutes more
 # Checkpoints as published: variant, classes, rank, and whether the bases are in the file.
 PUBLISHED = {
     't_mmseg_ade20k': ('t', 150, 16, False),
