@@ -75,7 +75,8 @@ def test_pip_installs_everything_a_robot_needs(source_tree, tmp_path):
     package_file, model = run_python(FIND_MODEL, site, prefix).splitlines()
     assert package_file.startswith(str(prefix))
     assert model.startswith(str(prefix))
-    assert list_missing(site, ['seg_perception/labels/cityscapes.yaml']) == []
+    data_files = ['labels/cityscapes.yaml', 'model_zoo/catalogue.yaml']
+    assert list_missing(site / 'seg_perception', data_files) == []
 
 
 @pytest.mark.parametrize('options', [[], ['--symlink-install']], ids=['copy', 'symlink'])
