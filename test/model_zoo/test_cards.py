@@ -201,6 +201,7 @@ def test_card_that_says_otherwise_than_the_model_file_is_found():
         load_label_space('cityscapes'),
         InputContract(64, 128),
         network={'name': 'segnext', 'variant': 't', 'rank': 16},
+        temperature=1.50004,  # a card has three decimals
     )
     card = parse_dataclass(ModelCard, CONTENT, '')
     assert list_disagreements(card, metadata) == []
@@ -210,12 +211,13 @@ def test_card_that_says_otherwise_than_the_model_file_is_found():
         label_space='camvid',
         network=CardNetwork('segnext', 'b', 16, 1),
         input=CardInput(512, 64, 'stretch'),
+        calibration=None,
     )
     keys = [
         line.partition("'")[2].partition("'")[0] for line in list_disagreements(other, metadata)
     ]
     sizes = ['input.height_px', 'input.width_px', 'input.fit']
-    assert keys == ['network', 'label_space', 'classes', *sizes]
+    assert keys == ['network', 'label_space', 'classes', *sizes, 'calibration.temperature']
 
 
 @pytest.mark.parametrize('name', ['', '.hidden', '-x', 'a b', 'a/b', '..', 'model.onnx'])
