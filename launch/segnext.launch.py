@@ -46,8 +46,8 @@ def declare_arguments(share_directory: str) -> list:
         DeclareLaunchArgument(
             'model',
             default_value=FROM_FILE,
-            description='Name of a shipped model or path of an exported .onnx file. Empty: as in '
-            'params_file.',
+            description='Name of a model (see seg_perception models list) or path of an exported '
+            '.onnx file. Empty: as in params_file.',
         ),
         DeclareLaunchArgument(
             'backend',

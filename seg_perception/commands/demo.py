@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument('--video', type=Path, help='a video file that OpenCV can read')
     parser.add_argument('--image-topic', default='', help='camera topic in the bag')
     parser.add_argument('--out', type=Path, default=Path('out'), help='folder for the results')
-    parser.add_argument('--model', default='', help='name of a shipped model, or an .onnx file')
+    parser.add_argument('--model', default='', help='name of a model, or an .onnx file')
     parser.add_argument(
         '--backend', default='auto', help='auto, openvino or torch (default: auto)'
     )

@@ -78,8 +78,8 @@ SPECS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         'model.path',
         '',
-        'Name of a shipped model, or path of a file made by "seg_perception export". Empty is '
-        'the default shipped model.',
+        'Name of a model (see "seg_perception models list"), or path of a file made by '
+        '"seg_perception export". Empty is the default model.',
         UNCONFIGURED,
     ),
     ParameterSpec(

@@ -10,12 +10,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seg_perception.networks.checkpoints import load_encoder_weights, load_weights
+from seg_perception.networks.checkpoints import (
+    load_encoder_weights,
+    load_weights,
+    read_source,
+)
 from seg_perception.networks.registry import build_network
 from seg_perception.networks.segnext import MEAN_RGB, STD_RGB
 from seg_perception.perception.labels import load_label_space
 from seg_perception.training.augmentation import Normalisation, augment_batch
-from seg_perception.training.config import ConfigError, TrainingConfig, expand_path
+from seg_perception.training.config import (
+    ConfigError,
+    NetworkConfig,
+    TrainingConfig,
+    expand_path,
+)
 from seg_perception.training.crops import CropBatch
 from seg_perception.training.datasets import CropSampler, LabelledImages, open_dataset
 from seg_perception.training.ema import WeightAverage
@@ -24,6 +33,7 @@ from seg_perception.training.schedule import compute_learning_rate
 
 NORMALISATION = Normalisation(MEAN_RGB, STD_RGB)
 LABEL_STRIDE = 4  # logits at 1/8 are compared with labels at 1/4: finer costs time, adds little
+CLASSIFIER = 'decode_head.conv_seg'
 AUXILIARY_STRIDE = 8  # of the encoder's last stage against those labels (1/32 of the image)
 
 
@@ -52,7 +62,7 @@ def open_datasets(config: TrainingConfig, part: str) -> list[LabelledImages]:
 
 
 def build_training_network(config: TrainingConfig, device: torch.device) -> nn.Module:
-    """Build the network of a configuration, with its start weights, in training mode."""
+    """Build the network of a configuration, with random weights, in training mode."""
     settings = config.network
     classes = load_label_space(settings.label_space).num_classes
     network = build_network(
@@ -66,16 +76,33 @@ def build_training_network(config: TrainingConfig, device: torch.device) -> nn.M
         for name, parameter in network.named_parameters():
             if 'layer_scale' in name:
                 nn.init.constant_(parameter, settings.layer_scale)
-    if settings.encoder_weights:
-        load_encoder_weights(network, expand_path(settings.encoder_weights))  # type: ignore[arg-type]
-    if settings.initial_weights:
-        load_weights(network, expand_path(settings.initial_weights))
     if device.type == 'cpu':
         from seg_perception.training.fast_layers import use_fast_layers
 
         use_fast_layers(network)
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.train()
+
+
+def load_start_weights(network: nn.Module, settings: NetworkConfig) -> tuple[str, ...]:
+    """Load what a configuration starts from; returns what its files held and was not used.
+
+    A classifier of another number of classes is left out: a model is fitted to new classes so.
+    Raises UserError for a file that cannot be read or does not fit.
+    """
+    unused: list[str] = []
+    if settings.encoder_weights:
+        path = expand_path(settings.encoder_weights)
+        unused += load_encoder_weights(network, path)  # type: ignore[arg-type]
+    if settings.initial_weights:
+        state, _ = read_source(expand_path(settings.initial_weights))
+        own = network.state_dict()
+        for key in (f'{CLASSIFIER}.weight', f'{CLASSIFIER}.bias'):
+            if key in state and len(state[key]) != len(own[key]):
+                unused.append(f'{key} of {len(state[key])} classes')
+                state = {**state, key: own[key]}
+        load_weights(network, state)
+    return tuple(unused)
 
 
 class Learner:
@@ -86,6 +113,7 @@ class Learner:
         self.config = config
         self.device = find_device(config.run.device)
         self.network = build_training_network(config, self.device)
+        self.unused_weights = load_start_weights(self.network, config.network)
         channels = self.network.variant.embed_dims[-1]  # type: ignore[union-attr,index]
         self.auxiliary = nn.Conv2d(channels, self.network.num_classes, 1)  # type: ignore[arg-type]
         self.auxiliary.to(self.device)

@@ -59,6 +59,8 @@ class Trainer:
         self.report = report
         self.max_minutes = max_minutes
         self.learner = Learner(config)
+        for name in self.learner.unused_weights:
+            report(f'start weights: {name} not used')
         self.validation = open_datasets(config, 'validation')
         self.iteration = 0
         self._curve = Curve(self.output / CURVES_NAME)

@@ -15,7 +15,8 @@ import pytest
 import torch
 import yaml
 
-from seg_perception.networks.checkpoints import load_network
+from seg_perception.networks.checkpoints import load_network, save_weights
+from seg_perception.networks.registry import build_network
 from seg_perception.training.checkpoint import (
     CheckpointError,
     load_training_state,
@@ -129,6 +130,22 @@ def test_the_head_can_learn_faster(tiny_run):
     encoder = {rates[id(p)] for p in learner.network.backbone.parameters()}
     assert len(head) == len(encoder) == 1
     assert head.pop() == pytest.approx(10 * encoder.pop())
+
+
+def test_a_model_of_other_classes_is_a_start_without_its_classifier(tiny_run, tmp_path):
+    weights = tmp_path / 'other.safetensors'
+    other = build_network('segnext', 't', 5)
+    save_weights(weights, other)
+    config = load_config(tiny_run)
+    network = dataclasses.replace(config.network, initial_weights=str(weights))
+    learner = Learner(dataclasses.replace(config, network=network))
+    own, start = learner.network.state_dict(), other.state_dict()
+    different = {key for key in own if own[key].shape != start[key].shape}
+    assert different == {'decode_head.conv_seg.weight', 'decode_head.conv_seg.bias'}
+    assert all(torch.equal(own[key], start[key]) for key in own if key not in different)
+    assert learner.unused_weights == tuple(
+        f'decode_head.conv_seg.{part} of 5 classes' for part in ('weight', 'bias')
+    )
 
 
 def test_a_time_limit_stops_with_a_checkpoint_scores_and_a_picture(tiny_run):
