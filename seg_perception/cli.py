@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import signal
 import sys
 import threading
@@ -64,14 +65,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand.
 
     Returns 0 on success, 2 on a request that cannot be carried out (one line on stderr says
-    why and how to fix it), 130 when interrupted.
+    why and how to fix it), 130 when interrupted, 141 when the reader of its output went away.
     """
     arguments = build_parser().parse_args(argv)
     if threading.current_thread() is threading.main_thread():
         # as an exception, so that a terminated demo stops its node and half-made files go
         signal.signal(signal.SIGTERM, raise_exit)
     try:
-        return int(arguments.run(arguments) or 0)
+        status = int(arguments.run(arguments) or 0)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader, head say, has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2

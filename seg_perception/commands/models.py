@@ -6,9 +6,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
-import signal
-import sys
 from pathlib import Path
 
 from seg_perception.commands.arguments import require_packages
@@ -69,12 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run one subcommand."""
-    try:
-        arguments.run_action(arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader, head say, has what it wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+    arguments.run_action(arguments)
     return 0
 
 
