@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seg_perception.errors import UserError
+from seg_perception.evaluation import image_folders
 from seg_perception.evaluation.bag_messages import NANOSECONDS_PER_SECOND
 from seg_perception.perception.labels import LabelSpace
 
@@ -316,25 +317,7 @@ def read_label(file: Path, label_space: LabelSpace) -> npt.NDArray[np.uint8]:
     Raises:
         UserError: Not a grey 8-bit image, or an id that the label space does not have.
     """
-    label = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
-    if label is None:
-        raise UserError(f'label {file} cannot be read as an image')
-    if label.ndim != 2 or label.dtype != np.uint8:
-        raise UserError(
-            f'label {file} has shape {label.shape} and {label.dtype} pixels; expected a grey '
-            '8-bit image of class ids (not colours)'
-        )
-    counts = np.bincount(label.reshape(-1), minlength=256)
-    known = np.zeros(256, dtype=bool)
-    known[: label_space.num_classes] = True
-    known[[label_space.ignore_id, UNLABELLED_ID]] = True
-    unknown = np.flatnonzero((counts > 0) & ~known)
-    if unknown.size:
-        raise UserError(
-            f'label {file} has the ids {", ".join(map(str, unknown[:8]))}, which label space '
-            f'{label_space.name} does not know: its ids are 0..{label_space.num_classes - 1}, '
-            f'{label_space.ignore_id} for unlabelled; check --label-space'
-        )
+    label = image_folders.read_label(file, label_space)
     lut = np.arange(256, dtype=np.uint8)
     lut[label_space.ignore_id] = UNLABELLED_ID
     return lut[label]
