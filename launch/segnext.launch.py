@@ -52,7 +52,7 @@ def declare_arguments(share_directory: str) -> list:
         DeclareLaunchArgument(
             'backend',
             default_value=FROM_FILE,
-            choices=[FROM_FILE, 'auto', 'openvino', 'torch'],
+            choices=[FROM_FILE, 'auto', 'tensorrt', 'tensorrt_rtx', 'openvino', 'torch'],
             description='Inference library. Empty: as in params_file.',
         ),
         DeclareLaunchArgument(

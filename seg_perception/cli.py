@@ -23,6 +23,7 @@ COMMAND_MODULES = (
     'bag',
     'models',
     'export',
+    'build_engine',
     'calibrate',
     'train',
 )

@@ -54,8 +54,10 @@ def show_progress(items: Iterable, name: str, total: int, unit: str) -> Iterable
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare which model runs and how; `load_pipeline` reads them."""
     parser.add_argument('--model', default='', help='name of a model, or an .onnx file')
-    parser.add_argument('--backend', default='auto', help='auto, openvino or torch')
-    parser.add_argument('--precision', default='auto', help='auto, f32 or bf16')
+    parser.add_argument(
+        '--backend', default='auto', help='auto, tensorrt, tensorrt_rtx, openvino or torch'
+    )
+    parser.add_argument('--precision', default='auto', help='auto, f32, bf16 or f16')
     parser.add_argument(
         '--input-size',
         type=parse_size,

@@ -16,7 +16,7 @@ import numpy as np
 from seg_perception.engines.contract import EngineError
 
 # Precisions that some backend can run; 'auto' takes the fastest that keeps the masks.
-PRECISIONS = ('auto', 'f32', 'bf16')
+PRECISIONS = ('auto', 'f32', 'bf16', 'f16')
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Backend(Protocol):
 
     Attributes:
         name: 'openvino', 'torch', ...
-        precision: type in which it computes, 'f32' or 'bf16'.
+        precision: type in which it computes, 'f32', 'bf16' or 'f16'.
         threads: CPU threads it uses; 0 where the device is no CPU.
         description: library, version and device in a few words.
     """
@@ -66,6 +66,21 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Free the model."""
+
+
+@dataclass(frozen=True)
+class BackendChoice:
+    """A loaded backend and why it was chosen.
+
+    Attributes:
+        backend: with the model loaded.
+        choice: why this one, in a few words.
+        fallback_reason: why it is not what was asked for, '' if it is.
+    """
+
+    backend: Backend
+    choice: str
+    fallback_reason: str = ''
 
 
 def choose_precision(

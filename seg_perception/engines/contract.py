@@ -29,6 +29,10 @@ class BackendUnavailableError(EngineError):
     """A backend that this machine cannot run; another one may."""
 
 
+class NoDeviceError(BackendUnavailableError):
+    """A backend for hardware that this machine does not have: nothing is wrong, or missing."""
+
+
 @dataclass(frozen=True)
 class InputContract:
     """How camera bytes become the network's input.

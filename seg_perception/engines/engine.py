@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
+from collections.abc import Callable
 
 import numpy as np
 
-from seg_perception.engines.base import Backend, CompileRequest, Session
+from seg_perception.engines.base import BackendChoice, CompileRequest, Session
 from seg_perception.engines.contract import (
+    BackendUnavailableError,
     EngineError,
     InputContract,
     ModelMetadata,
@@ -23,6 +26,7 @@ from seg_perception.perception.geometry import (
     sampling_grid,
 )
 
+LOGGER = logging.getLogger(__name__)
 # Compiled cameras that are kept: a rig of a few cameras does not compile again at each frame,
 # and a camera that changes size all the time does not fill the memory (150 MB each at 512x1024).
 MAX_SESSIONS = 4
@@ -36,7 +40,7 @@ class Engine:
     Attributes:
         metadata: the model file's.
         input: the input contract in use, the file's with the sizes that were asked for.
-        backend_name: 'openvino' or 'torch'.
+        backend_name: 'openvino', 'torch', 'tensorrt' or 'tensorrt_rtx'.
         precision: type in which it computes.
         threads: CPU threads it uses, 0 on a GPU.
         description: what was chosen and why, one line.
@@ -46,31 +50,34 @@ class Engine:
 
     def __init__(
         self,
-        backend: Backend,
+        choice: BackendChoice,
         metadata: ModelMetadata,
         contract: InputContract,
-        choice: str,
-        fallback_reason: str = '',
+        choose_next: Callable[[BackendUnavailableError], BackendChoice] | None = None,
     ) -> None:
         """Keep the backend; nothing is compiled before `prepare` or the first image.
 
         Args:
-            backend: with the model loaded.
+            choice: the backend with the model loaded.
             metadata: the model's.
             contract: the input contract to use.
-            choice: why this backend, for `description`.
-            fallback_reason: why it is not what was asked for, '' if it is.
+            choose_next: loads the next backend where this one turns out not to run here only
+                when it compiles; raises EngineError where there is none.
         """
-        self._backend = backend
-        self._choice = choice
         self.metadata = metadata
         self.input = contract
-        self.backend_name = backend.name
-        self.precision = backend.precision
-        self.fallback_reason = fallback_reason
-        self.is_fallback = bool(fallback_reason)
+        self._choose_next = choose_next
         self._sessions: OrderedDict[tuple[tuple[int, int], str], Session] = OrderedDict()
         self._is_closed = False
+        self._take(choice)
+
+    def _take(self, choice: BackendChoice) -> None:
+        self._backend = choice.backend
+        self._choice = choice.choice
+        self.backend_name = choice.backend.name
+        self.precision = choice.backend.precision
+        self.fallback_reason = choice.fallback_reason
+        self.is_fallback = bool(choice.fallback_reason)
 
     @property
     def threads(self) -> int:
@@ -123,8 +130,7 @@ class Engine:
 
     def close(self) -> None:
         """Free everything that was compiled; calling it twice does no harm."""
-        while self._sessions:
-            self._sessions.popitem()[1].close()
+        self._close_sessions()
         if not self._is_closed:
             self._backend.close()
         self._is_closed = True
@@ -146,8 +152,25 @@ class Engine:
         require_channel_order(channel_order)
         self._place(camera_hw)
         request = CompileRequest(camera_hw, self.input.network_hw, self.input.fit, channel_order)
-        session = self._backend.compile(request)
+        session = self._compile(request)
         self._sessions[key] = session
         while len(self._sessions) > MAX_SESSIONS:
             self._sessions.popitem(last=False)[1].close()
         return session
+
+    def _compile(self, request: CompileRequest) -> Session:
+        while True:
+            try:
+                return self._backend.compile(request)
+            except BackendUnavailableError as error:
+                if self._choose_next is None:
+                    raise
+                choice = self._choose_next(error)
+            LOGGER.warning('engine: %s', choice.choice)
+            self._close_sessions()
+            self._backend.close()
+            self._take(choice)
+
+    def _close_sessions(self) -> None:
+        while self._sessions:
+            self._sessions.popitem()[1].close()

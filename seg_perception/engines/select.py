@@ -7,8 +7,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import import_module
 
-from seg_perception.engines.base import PRECISIONS, Backend
-from seg_perception.engines.contract import BackendUnavailableError, EngineError
+from seg_perception.engines.base import PRECISIONS, Backend, BackendChoice
+from seg_perception.engines.contract import (
+    BackendUnavailableError,
+    EngineError,
+    NoDeviceError,
+)
 from seg_perception.engines.engine import Engine
 from seg_perception.engines.model_file import ModelFile, load_model_file
 
@@ -32,10 +36,16 @@ class BackendEntry:
         return backend_class(model, precision, threads)
 
 
+# Two that do the same for different GPUs: with one in use the other is not missed.
+TENSORRT = ('tensorrt', 'tensorrt_rtx')
 # Fastest first: the order in which 'auto' tries them.
 BACKENDS = {
     entry.name: entry
     for entry in (
+        BackendEntry('tensorrt', 'seg_perception.engines.tensorrt_backend', 'TensorRtBackend'),
+        BackendEntry(
+            'tensorrt_rtx', 'seg_perception.engines.tensorrt_backend', 'TensorRtRtxBackend'
+        ),
         BackendEntry('openvino', 'seg_perception.engines.openvino_backend', 'OpenVinoBackend'),
         BackendEntry('torch', 'seg_perception.engines.torch_backend', 'TorchBackend'),
     )
@@ -49,7 +59,7 @@ class EngineConfig:
     Attributes:
         model_path: an ONNX file of `seg_perception export`.
         backend: 'auto' for the fastest that works here, or a name of BACKENDS.
-        precision: 'auto', 'f32' or 'bf16'.
+        precision: one of base.PRECISIONS.
         height_px: height of the network input, 0 for the file's.
         width_px: width of the network input, 0 for the file's.
         fit: 'letterbox', 'stretch', or '' for the file's.
@@ -86,23 +96,71 @@ def load_engine(config: EngineConfig) -> Engine:
         raise EngineError(f'threads is {config.threads}, expected 0 (all physical cores) or more')
     model = load_model_file(config.model_path)
     contract = model.metadata.input.override(config.height_px, config.width_px, config.fit)
-    reasons: list[str] = []
-    for entry in list_candidates(config):
-        try:
-            backend, precision_reason = load_backend(entry, model, config)
-        except BackendUnavailableError as error:
-            if entry.name == config.backend and not config.allow_fallback:
-                raise EngineError(
-                    f'backend {entry.name} cannot be used: {error}; use backend auto or allow '
-                    'fallback to run on another one'
-                ) from error
-            reasons.append(f'{entry.name}: {error}')
-            continue
+    chooser = BackendChooser(config, model)
+    return Engine(chooser.choose(), model.metadata, contract, chooser.choose_after)
+
+
+class BackendChooser:
+    """Goes through the backends that a configuration allows and remembers why not each."""
+
+    def __init__(self, config: EngineConfig, model: ModelFile) -> None:
+        """Load nothing yet."""
+        self._config = config
+        self._model = model
+        self._left = list_candidates(config)
+        self._reasons: dict[str, str] = {}
+        self._absent: list[str] = []  # backends for hardware that is not here
+
+    def choose(self) -> BackendChoice:
+        """Load the first backend of those left that works.
+
+        Raises:
+            EngineError: none does, or the one that was asked for and no other may be used.
+        """
+        while self._left:
+            entry = self._left.pop(0)
+            try:
+                backend, precision_reason = load_backend(entry, self._model, self._config)
+            except BackendUnavailableError as error:
+                self._note(entry.name, error)
+                continue
+            return self._describe(backend, precision_reason)
+        raise EngineError('no backend can be used here: ' + '; '.join(self._list_reasons()))
+
+    def choose_after(self, error: BackendUnavailableError) -> BackendChoice:
+        """Load the next backend after the one in use, the last loaded, failed to compile."""
+        self._note(self._loaded, error)
+        return self.choose()
+
+    def _note(self, name: str, error: BackendUnavailableError) -> None:
+        is_asked = name == self._config.backend
+        if is_asked and not self._config.allow_fallback:
+            raise EngineError(
+                f'backend {name} cannot be used: {error}; use backend auto or allow '
+                'fallback to run on another one'
+            ) from error
+        if isinstance(error, NoDeviceError) and not is_asked:
+            self._absent.append(name)
+        self._reasons[name] = str(error)
+
+    def _describe(self, backend: Backend, precision_reason: str) -> BackendChoice:
+        self._loaded = backend.name
+        ignored = [*self._absent, *(TENSORRT if backend.name in TENSORRT else ())]
+        if self._config.backend in ignored:
+            ignored.remove(self._config.backend)
+        reasons = [
+            f'{name}: {reason}' for name, reason in self._reasons.items() if name not in ignored
+        ]
         if precision_reason:
             reasons.append(precision_reason)
-        choice = describe_choice(config, entry.name, reasons)
-        return Engine(backend, model.metadata, contract, choice, '; '.join(reasons))
-    raise EngineError('no backend can be used here: ' + '; '.join(reasons))
+        choice = describe_choice(self._config, backend.name, reasons)
+        if not reasons and self._absent:
+            # all backends of an absent device say the same of it
+            choice += f' ({", ".join(self._absent)}: {self._reasons[self._absent[0]]})'
+        return BackendChoice(backend, choice, '; '.join(reasons))
+
+    def _list_reasons(self) -> list[str]:
+        return [f'{name}: {reason}' for name, reason in self._reasons.items()]
 
 
 def list_candidates(config: EngineConfig) -> list[BackendEntry]:

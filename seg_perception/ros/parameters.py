@@ -87,14 +87,15 @@ SPECS: tuple[ParameterSpec, ...] = (
         'auto',
         'Inference library. auto takes the fastest one that works on this machine and says which.',
         UNCONFIGURED,
-        choices=('auto', 'openvino', 'torch'),
+        choices=('auto', 'tensorrt', 'tensorrt_rtx', 'openvino', 'torch'),
     ),
     ParameterSpec(
         'model.precision',
         'auto',
-        'Arithmetic of the network. auto takes bf16 where the processor has it, else f32.',
+        'Arithmetic of the network. auto takes f16 with TensorRT; else bf16 where the processor '
+        'has it, else f32.',
         UNCONFIGURED,
-        choices=('auto', 'f32', 'bf16'),
+        choices=('auto', 'f32', 'bf16', 'f16'),
     ),
     ParameterSpec(
         'model.threads',

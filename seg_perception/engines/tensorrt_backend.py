@@ -1,0 +1,213 @@
+# Copyright 2026 seg_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""TensorRT and TensorRT-RTX: the engines of NVIDIA GPUs, one code for both.
+
+One stream, pinned memory, and one captured graph per camera that copies in, computes and copies
+out: a frame costs the host one copy of its bytes and one launch, and allocates nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from seg_perception.engines.base import (
+    CompileRequest,
+    Session,
+    choose_precision,
+    require_image,
+)
+from seg_perception.engines.contract import BackendUnavailableError, EngineError
+from seg_perception.engines.cuda_device import Buffer, CudaDevice
+from seg_perception.engines.model_file import ModelFile
+from seg_perception.engines.prelude import IMAGE, LOGITS
+from seg_perception.engines.tensorrt_build import (
+    LogKeeper,
+    TensorRtLibrary,
+    list_targets,
+    load_library,
+)
+from seg_perception.engines.tensorrt_plan import PlanMaker, PlanRequest
+
+LOGGER = logging.getLogger(__name__)
+# Best first; bfloat16 and float32 on request only: on these GPUs float16 is as fast as bfloat16
+# and keeps three more bits.
+PRECISIONS = {'f16': True, 'bf16': False, 'f32': False}
+FIRST_WITH_BFLOAT16 = 80
+
+
+class TensorRtBackend:
+    """A model in TensorRT; see `base.Backend`."""
+
+    name = 'tensorrt'
+
+    def __init__(self, model: ModelFile, precision: str = 'auto', threads: int = 0) -> None:
+        """Open the GPU and the library.
+
+        Args:
+            model: the model file.
+            precision: 'auto' (f16), 'f16', 'bf16' or 'f32'.
+            threads: of no use here.
+
+        Raises:
+            NoDeviceError: no driver, or no GPU.
+            BackendUnavailableError: the library is missing or does not start on this GPU.
+            EngineError: the precision is not available.
+        """
+        device = CudaDevice()
+        try:
+            self._library = load_library(self.name)
+            capability = device.compute_capability
+            if self.name == 'tensorrt_rtx':
+                require_gpu(self._library, device.name, capability)
+            known = dict(PRECISIONS)
+            if int(capability[2:]) < FIRST_WITH_BFLOAT16:
+                del known['bf16']
+            self.precision = choose_precision(precision, known, self.name, device.name)
+            self._log = LogKeeper(self._library)
+            self._runtime = self._library.module.Runtime(self._log.logger)
+        except (RuntimeError, TypeError) as error:  # TypeError: pybind11 got no object
+            raise BackendUnavailableError(f'{self.name} does not start: {error}') from error
+        finally:
+            device.free()
+        self._model = model
+        self._gpu = device.name
+        self._capability = capability
+        self.threads = 0
+        title = 'TensorRT-RTX' if self.name == 'tensorrt_rtx' else 'TensorRT'
+        self.description = f'{title} {self._library.version} on {device.name} ({capability})'
+
+    def compile(self, request: CompileRequest) -> Session:
+        """Take the engine for one camera from the cache, or build it (seconds to minutes).
+
+        Raises:
+            BackendUnavailableError: it cannot be built or loaded here, or memory is out.
+            EngineError: the graph or a size cannot be used.
+        """
+        maker = self.make_plan_maker(request)
+        found = maker.find()
+        engine = self._load(found.engine.plan)
+        if engine is None and found.is_hit:
+            LOGGER.warning(
+                'building the engine again: %s does not load (%s)',
+                found.path,
+                self._log.describe(),
+            )
+            engine = self._load(maker.find(rebuild=True).engine.plan)
+        if engine is None:
+            raise BackendUnavailableError(
+                f'{self.name} cannot load its engine on {self._gpu}: {self._log.describe()}'
+            )
+        return TensorRtSession(self._library, engine, self._log, request)
+
+    def make_plan_maker(self, request: CompileRequest) -> PlanMaker:
+        """Return what builds the engine for one camera on this GPU; raises EngineError."""
+        # an RTX engine is of a compute capability, TensorRT's of the very GPU it was timed on
+        gpu = '' if self.name == 'tensorrt_rtx' else self._gpu
+        plan_request = PlanRequest(request, self.precision, (self._capability,), gpu)
+        return PlanMaker(self._library, self._model, plan_request)
+
+    def _load(self, plan: bytes) -> Any:
+        self._log.errors.clear()
+        return self._runtime.deserialize_cuda_engine(plan)
+
+    def close(self) -> None:
+        """Drop the runtime; sessions that are still open keep working."""
+        self._runtime = None
+
+
+def require_gpu(library: TensorRtLibrary, gpu: str, capability: str) -> None:
+    """Raise BackendUnavailableError where TensorRT-RTX does not know the GPU's kind."""
+    known = list_targets(library)
+    if capability not in known:
+        raise BackendUnavailableError(
+            f'{library.name} {library.version} does not run on {gpu} ({capability}); it knows '
+            f'{", ".join(known)}; install tensorrt for this GPU'
+        )
+
+
+class TensorRtRtxBackend(TensorRtBackend):
+    """A model in TensorRT-RTX, for GeForce and RTX GPUs."""
+
+    name = 'tensorrt_rtx'
+
+
+class TensorRtSession:
+    """One engine with its buffers and its captured graph; see `base.Session`."""
+
+    def __init__(
+        self, library: TensorRtLibrary, engine: Any, log: LogKeeper, request: CompileRequest
+    ) -> None:
+        """Allocate, run once (kernels are loaded then) and capture.
+
+        Raises:
+            BackendUnavailableError: out of memory.
+            EngineError: the engine is not of this model, or fails.
+        """
+        self._name = library.name
+        self._log = log
+        self._request = request
+        self._engine = engine
+        self._device = CudaDevice()
+        try:
+            self._context = engine.create_execution_context()
+            if self._context is None:
+                raise BackendUnavailableError(
+                    f'{self._name} has no memory for its engine on {self._device.name}: '
+                    f'{log.describe()}'
+                )
+            types = library.module.DataType
+            camera = (*request.camera_hw, 3)
+            self._image = self._bind(IMAGE, types.UINT8, np.uint8, camera)
+            self._logits = self._bind(LOGITS, types.FLOAT, np.float32)
+            self._enqueue()
+            self._device.synchronise()
+            self._launch = self._capture()
+        except BaseException:
+            self.close()
+            raise
+
+    def _bind(
+        self, name: str, kind: Any, dtype: type[np.generic], shape: tuple[int, ...] | None = None
+    ) -> Buffer:
+        found = tuple(self._engine.get_tensor_shape(name))
+        found_kind = self._engine.get_tensor_dtype(name)
+        if found_kind != kind or (shape is not None and found != shape) or min(found) < 1:
+            raise EngineError(
+                f'the engine has {name} of {found_kind} {found}, expected {kind} '
+                f'{shape or "of fixed size"}; delete it from the cache'
+            )
+        buffer = self._device.allocate(found, dtype)
+        if not self._context.set_tensor_address(name, buffer.device_pointer):
+            raise EngineError(f'{self._name} refuses the memory of {name}: {self._log.describe()}')
+        return buffer
+
+    def _enqueue(self) -> None:
+        self._device.upload(self._image)
+        if not self._context.execute_async_v3(self._device.stream):
+            raise EngineError(f'{self._name} failed on a frame: {self._log.describe()}')
+        self._device.download(self._logits)
+
+    def _capture(self) -> Any:
+        try:
+            return self._device.capture(self._enqueue)
+        except EngineError as error:
+            LOGGER.warning('frames are queued step by step, without a CUDA graph: %s', error)
+            return self._enqueue
+
+    def infer(self, image: np.ndarray) -> np.ndarray:
+        """Run on (H, W, 3) uint8; return (C, h, w) float32, valid until the next call."""
+        require_image(image, self._request)
+        np.copyto(self._image.host, image)
+        self._launch()
+        self._device.synchronise()
+        return self._logits.host[0]
+
+    def close(self) -> None:
+        """Free context, engine and memory, in this order."""
+        self._launch = None
+        self._context = None
+        self._engine = None
+        self._device.free()
