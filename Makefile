@@ -27,7 +27,7 @@ export ROS_DOMAIN_ID
 demo: $(VENV)/.demo
 	$(BIN)/seg_perception demo
 
-test: lint $(VENV)/.test .venv-reference/.done .venv-colcon/.done
+test: lint $(VENV)/.test .venv-reference/.done .venv-colcon/.done .venv-tensorrt/.done
 	$(BIN)/python -m pytest
 
 test-fast: $(VENV)/.test
@@ -74,5 +74,14 @@ $(VENV)/.test: requirements/test.txt $(VENV)/.demo
 	.venv-colcon/bin/python -m pip --disable-pip-version-check install -q -r requirements/colcon.txt
 	touch $@
 
+# TensorRT-RTX (0.5 GB installed) is not for every platform: where it cannot be installed, the tests
+# that build engines are skipped, and say so. The stubs are the standard TensorRT's interface.
+PIP_TENSORRT := .venv-tensorrt/bin/python -m pip --disable-pip-version-check install -q
+.venv-tensorrt/.done: requirements/tensorrt.txt
+	$(PYTHON) -m venv .venv-tensorrt
+	if $(PIP_TENSORRT) -r requirements/tensorrt.txt \
+		&& $(PIP_TENSORRT) --no-deps tensorrt-stubs==10.13.0.35.1; \
+	then touch $@; else echo 'TensorRT-RTX was not installed; tests build no engines'; fi
+
 clean:
-	rm -rf $(VENV) .venv-reference .venv-colcon out work build *.egg-info
+	rm -rf $(VENV) .venv-reference .venv-colcon .venv-tensorrt out work build *.egg-info

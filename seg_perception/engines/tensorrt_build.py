@@ -72,9 +72,13 @@ def load_library(name: str) -> TensorRtLibrary:
     reasons = []
     for module_name in MODULES[name]:
         try:
-            return TensorRtLibrary(name, import_module(module_name))
+            module = import_module(module_name)
         except (ImportError, OSError, RuntimeError) as error:
             reasons.append(str(error))
+            continue
+        if hasattr(module, 'Builder'):
+            return TensorRtLibrary(name, module)
+        reasons.append(f'module {module_name} is empty: stubs, or a broken installation')
     raise BackendUnavailableError(
         f'{name} is not installed ({"; ".join(reasons)}); {INSTALL[name]}'
     )
