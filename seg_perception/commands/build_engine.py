@@ -9,7 +9,9 @@ import contextlib
 import dataclasses
 import json
 import logging
+import os
 import re
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     start_s = time.perf_counter()
     maker = make_maker(arguments, model, camera)
-    with show_build() as on_progress:
+    with leave_at_once_when_interrupted(), show_build() as on_progress:
         if arguments.out is None:
             cached = maker.find(on_progress)
         else:
@@ -206,6 +208,24 @@ def report(key: EngineKey, cached: CachedEngine, seconds: float, json_path: Path
     if json_path is not None:
         text = json.dumps(values, indent=2) + '\n'
         replace_file(json_path, lambda temporary: temporary.write_text(text, encoding='utf-8'))
+
+
+@contextlib.contextmanager
+def leave_at_once_when_interrupted() -> Iterator[None]:
+    """End the process on an interrupt without taking it down in order.
+
+    Threads of TensorRT-RTX 1.7 outlive a cancelled build, and abort the process when they find
+    the interpreter gone. Nothing is lost: files are written after the build, the system gives the
+    lock back.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr, flush=True)
+        os._exit(130)
+    except SystemExit as request:
+        code = request.code
+        os._exit(code if isinstance(code, int) else 1)
 
 
 @contextlib.contextmanager
