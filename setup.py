@@ -42,6 +42,12 @@ setup(
         # A robot: one OpenCV (any flavour, apt's included) and one engine.
         'opencv': ['opencv-python-headless'],
         'openvino': ['openvino>=2024.4'],
+        'tensorrt-rtx': [
+            'tensorrt-rtx-cu13-libs',
+            'tensorrt-rtx-cu13-bindings',
+            'cuda-python>=13',
+            'tqdm',
+        ],
         # A desk: bags, scores, training.
         'bags': ['rosbags>=0.10', 'tqdm'],
         'train': ['torch>=2.4', 'safetensors', 'tqdm'],

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seg_perception.commands.arguments import parse_size
+from seg_perception.commands.arguments import parse_size, require_packages
 from seg_perception.errors import UserError
 from seg_perception.evaluation.files import replace_file
 
@@ -110,6 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
     from seg_perception.engines.model_file import load_model_file
     from seg_perception.resources import find_model
 
+    require_packages('tensorrt-rtx', 'tqdm')
     logging.basicConfig(format='%(message)s', level=logging.WARNING)
     require_writable(arguments.out, arguments.json)
     model = load_model_file(find_model(arguments.model))

@@ -89,7 +89,8 @@ def test_image_of_another_size_is_refused(engine):
 
 def test_out_of_memory_is_named_and_all_is_freed(cuda, engine):
     # integrated GPUs have one memory
-    cuda.fail['cudaHostAlloc' if cuda.is_integrated else 'cudaMalloc'] = CODES.cudaErrorMemoryAllocation
+    function = 'cudaHostAlloc' if cuda.is_integrated else 'cudaMalloc'
+    cuda.fail[function] = CODES.cudaErrorMemoryAllocation
     with pytest.raises(BackendUnavailableError, match='out of memory on Fake GPU'):
         open_session(engine)
     assert cuda.memory == {}
