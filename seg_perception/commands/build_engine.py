@@ -234,11 +234,11 @@ def show_build() -> Iterator[ProgressCallback]:
     """Show a bar over the steps of a build, on a terminal and not in a log."""
     from tqdm import tqdm
 
-    with tqdm(unit='step', disable=None, leave=False) as bar:
+    with tqdm(desc='building', unit='step', disable=None, leave=False) as bar:
 
         def on_progress(phase: str, done: int, total: int) -> None:
             bar.total = total
-            bar.set_description(phase, refresh=False)
-            bar.update(done - bar.n)
+            bar.n = done
+            bar.set_postfix_str(phase)
 
         yield on_progress

@@ -27,7 +27,7 @@ INSTALL = {
     'tensorrt': 'pip install tensorrt, or use that of JetPack',
     'tensorrt_rtx': 'pip install tensorrt-rtx-cu13-libs tensorrt-rtx-cu13-bindings',
 }
-# (phase, steps done, steps in all) of the outermost phase of a build.
+# Innermost phase of a build under way; steps done of the outermost one, and all of them.
 ProgressCallback = Callable[[str, int, int], None]
 
 
@@ -252,25 +252,26 @@ class EngineBuilder:
         base = self._module.IProgressMonitor
         builder = self
         report = self._on_progress or (lambda phase, done, total: None)
-        totals: dict[str, int] = {}
+        phases: dict[str, int] = {}  # those under way and their steps, the outermost first
+        done = 0
 
         class Monitor(base):  # type: ignore[misc, valid-type]
             def __init__(self) -> None:
                 base.__init__(self)
 
             def phase_start(self, phase_name: str, parent_phase: str, num_steps: int) -> None:
-                if not parent_phase:
-                    totals[phase_name] = num_steps
-                    report(phase_name, 0, num_steps)
+                phases[phase_name] = num_steps
+                report(phase_name, done, next(iter(phases.values())))
 
             def step_complete(self, phase_name: str, step: int) -> bool:
-                if phase_name in totals:
-                    report(phase_name, step + 1, totals[phase_name])
+                nonlocal done
+                if phase_name == next(iter(phases), ''):
+                    done = step + 1
+                report(phase_name, done, next(iter(phases.values()), 0))
                 return not builder.is_cancelled
 
             def phase_finish(self, phase_name: str) -> None:
-                if phase_name in totals:
-                    report(phase_name, totals[phase_name], totals.pop(phase_name))
+                phases.pop(phase_name, None)
 
         self._monitor = Monitor()  # the configuration does not keep it alive
         return self._monitor

@@ -136,9 +136,9 @@ def build_tiny(cache: Path, model: ModelFile, *options: str) -> tuple[dict[str, 
 
 def test_each_precision_is_built_and_halves_are_smaller(tiny, cache, model):
     full, _ = build_tiny(cache, model, '--precision', 'fp32')
-    brain, _ = build_tiny(cache, model, '--precision', 'bf16')
-    assert [values['precision'] for values in (tiny, full, brain)] == ['f16', 'f32', 'bf16']
-    assert max(tiny['bytes'], brain['bytes']) < full['bytes']  # most of it is code
+    bfloat, _ = build_tiny(cache, model, '--precision', 'bf16')
+    assert [values['precision'] for values in (tiny, full, bfloat)] == ['f16', 'f32', 'bf16']
+    assert max(tiny['bytes'], bfloat['bytes']) < full['bytes']  # most of it is code
 
 
 def test_damaged_engine_is_built_again(tiny, cache, model):
