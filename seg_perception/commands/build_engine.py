@@ -237,8 +237,9 @@ def show_build() -> Iterator[ProgressCallback]:
     with tqdm(desc='building', unit='step', disable=None, leave=False) as bar:
 
         def on_progress(phase: str, done: int, total: int) -> None:
-            bar.total = total
-            bar.n = done
-            bar.set_postfix_str(phase)
+            if (phase, done) != (bar.postfix, bar.n):  # a phase has up to thousands of steps
+                bar.total = total
+                bar.n = done
+                bar.set_postfix_str(phase)
 
         yield on_progress
