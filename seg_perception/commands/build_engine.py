@@ -234,10 +234,13 @@ def show_build() -> Iterator[ProgressCallback]:
     """Show a bar over the steps of a build, on a terminal and not in a log."""
     from tqdm import tqdm
 
+    shown = ('', -1)
     with tqdm(desc='building', unit='step', disable=None, leave=False) as bar:
 
         def on_progress(phase: str, done: int, total: int) -> None:
-            if (phase, done) != (bar.postfix, bar.n):  # a phase has up to thousands of steps
+            nonlocal shown
+            if (phase, done) != shown:  # a phase has up to thousands of steps
+                shown = (phase, done)
                 bar.total = total
                 bar.n = done
                 bar.set_postfix_str(phase)
