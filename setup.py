@@ -61,7 +61,7 @@ setup(
     entry_points={
         'console_scripts': [
             'seg_perception = seg_perception.cli:main',
-            'segmentation_node = seg_perception.ros.segmentation_node:main',
+            'segmentation_node = seg_perception.ros.node_main:main',
         ],
     },
 )

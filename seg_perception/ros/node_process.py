@@ -20,7 +20,7 @@ from seg_perception.errors import UserError
 from seg_perception.ros.environment import child_environment
 from seg_perception.ros.lifecycle_client import LifecycleClient
 
-NODE_MODULE = 'seg_perception.ros.segmentation_node'
+NODE_MODULE = 'seg_perception.ros.node_main'
 POLL_S = 0.1
 LOG_TAIL_LINES = 25
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,19 +14,11 @@ from seg_perception.perception.frame import Frame, FrameError, FrameReader, Stam
 from seg_perception.perception.overlay import draw_overlay
 from seg_perception.pipeline import SegmentationPipeline
 from seg_perception.ros.messages import OutgoingImage
+from seg_perception.ros.products import ProductPublishers
 from seg_perception.ros.qos import COMPRESSED
 from seg_perception.ros.statistics import FrameStatistics, FrameTimes
 from seg_perception.ros.throttle import ThrottledLog
 from seg_perception.ros.worker import Arrival
-
-
-@dataclass(frozen=True)
-class ProductPublishers:
-    """Where the products go."""
-
-    mask: Any
-    confidence: Any
-    overlay: Any
 
 
 class FrameProcessor:
@@ -38,7 +29,7 @@ class FrameProcessor:
 
     Args:
         pipeline: the configured network and decoder.
-        publishers: already created; they publish while the node is active.
+        publishers: already open; they publish while the node is active.
         statistics: counts what happens.
         get_parameter: value by name of the parameters that can change while running.
         now_ns: the node's clock.

@@ -4,21 +4,15 @@
 
 from __future__ import annotations
 
-import functools
-import signal
-import sys
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 
 from seg_perception.engines.select import EngineConfig, load_engine
@@ -27,18 +21,16 @@ from seg_perception.pipeline import SegmentationPipeline
 from seg_perception.resources import find_model
 from seg_perception.ros.diagnostics import EngineFacts, NodeFacts, build_diagnostics
 from seg_perception.ros.environment import has_transport_profile
-from seg_perception.ros.events import publisher_events, subscription_events
-from seg_perception.ros.messages import build_label_info, has_label_info
+from seg_perception.ros.events import subscription_events
 from seg_perception.ros.parameters import check_change, declare_parameters
-from seg_perception.ros.processing import FrameProcessor, ProductPublishers
+from seg_perception.ros.processing import FrameProcessor
+from seg_perception.ros.products import PRODUCT_TOPICS, ProductPublishers
 from seg_perception.ros.qos import (
     COMPRESSED,
     RAW,
     camera_qos,
-    latched_qos,
     name_image_topic,
     name_policy,
-    product_qos,
 )
 from seg_perception.ros.silence import COMPRESSED_TYPE, RAW_TYPE, explain_silence
 from seg_perception.ros.statistics import FrameStatistics
@@ -46,10 +38,6 @@ from seg_perception.ros.throttle import ThrottledLog
 from seg_perception.ros.worker import LatestItemWorker
 
 NODE_NAME = 'segnext'
-PRODUCT_TOPICS = ('~/mask', '~/confidence', '~/overlay')
-# How long the executor sleeps at most, and so how late SIGINT may be noticed. Five wake-ups per
-# second cost nothing that can be measured.
-SPIN_TIMEOUT_S = 0.2
 
 
 class SegmentationNode(LifecycleNode):
@@ -68,14 +56,13 @@ class SegmentationNode(LifecycleNode):
         self._state = 'unconfigured'
         self._configure_error = ''
         self._incompatible_qos = ''
-        self._engine_facts = EngineFacts()
+        self._model_path = ''
         self._statistics = FrameStatistics()
         self._pipeline: SegmentationPipeline | None = None
         self._processor: FrameProcessor | None = None
         self._worker: LatestItemWorker[Any] | None = None
         self._subscription: Any = None
-        self._publishers_by_topic: dict[str, Any] = {}
-        self._label_info_publisher: Any = None
+        self._products = ProductPublishers(self)
         self._silence = ThrottledLog(self.get_logger().warning, period_s=10.0, counts=False)
         declare_parameters(self, self._list_topics())
         self.add_on_set_parameters_callback(self._on_parameters)
@@ -182,18 +169,12 @@ class SegmentationNode(LifecycleNode):
         self._pipeline = SegmentationPipeline(engine)
         size_px, channel_order = self._choose_camera(engine)
         self._pipeline.warm_up(size_px, channel_order)
-        self._engine_facts = EngineFacts(
-            model=config.model_path,
-            backend=engine.backend_name,
-            precision=engine.precision,
-            description=engine.description,
-            fallback_reason=engine.fallback_reason if engine.is_fallback else '',
-            label_space=engine.metadata.label_space.name,
-        )
+        self._model_path = config.model_path
         self._statistics.reset()
+        self._products.open(self._value('output.queue_depth'))
         self._processor = FrameProcessor(
             self._pipeline,
-            self._create_publishers(),
+            self._products,
             self._statistics,
             self._value,
             lambda: self.get_clock().now().nanoseconds,
@@ -201,7 +182,7 @@ class SegmentationNode(LifecycleNode):
             self._value('image_transport'),
         )
         self._processor.set_prepared_camera(size_px, channel_order)
-        self._publish_label_info()
+        self._products.publish_label_info(engine.metadata.label_space)
         self.get_logger().info(
             f'configured in {time.perf_counter() - start_s:.1f} s: {engine.description}; prepared '
             f'for {size_px[0]}x{size_px[1]} (height x width) {channel_order} images'
@@ -219,37 +200,6 @@ class SegmentationNode(LifecycleNode):
         is_compressed = self._value('image_transport') == COMPRESSED
         return size_px, 'bgr' if is_compressed else self._value('camera.channel_order')
 
-    def _create_publishers(self) -> ProductPublishers:
-        for topic in PRODUCT_TOPICS:
-            self._publishers_by_topic[topic] = self.create_lifecycle_publisher(
-                Image,
-                topic,
-                product_qos(self._value('output.queue_depth')),
-                event_callbacks=publisher_events(
-                    functools.partial(self._on_incompatible_subscriber, topic)
-                ),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
-        return ProductPublishers(*(self._publishers_by_topic[topic] for topic in PRODUCT_TOPICS))
-
-    def _publish_label_info(self) -> None:
-        if not has_label_info():
-            self.get_logger().info(
-                'vision_msgs is not installed: ~/label_info is not published; class names are '
-                'those of the label space in /diagnostics'
-            )
-            return
-        message = build_label_info(
-            self._pipeline.engine.metadata.label_space,  # type: ignore[union-attr]
-            self.get_clock().now().to_msg(),
-        )
-        # No lifecycle publisher: names are latched while inactive too, for consumers that start
-        # in any order.
-        self._label_info_publisher = self.create_publisher(
-            type(message), '~/label_info', latched_qos()
-        )
-        self._label_info_publisher.publish(message)
-
     def _stop_listening(self) -> None:
         if self._subscription is not None:
             self.destroy_subscription(self._subscription)
@@ -261,17 +211,11 @@ class SegmentationNode(LifecycleNode):
         self._incompatible_qos = ''
 
     def _release(self) -> None:
-        for publisher in self._publishers_by_topic.values():
-            self.destroy_lifecycle_publisher(publisher)
-        self._publishers_by_topic.clear()
-        if self._label_info_publisher is not None:
-            self.destroy_publisher(self._label_info_publisher)
-            self._label_info_publisher = None
+        self._products.close()
         self._processor = None
         if self._pipeline is not None:
             self._pipeline.close()
             self._pipeline = None
-        self._engine_facts = EngineFacts()
 
     # Callbacks -------------------------------------------------------------------------------
 
@@ -290,12 +234,6 @@ class SegmentationNode(LifecycleNode):
             'this node or the QoS of the camera'
         )
         self.get_logger().warning(self._incompatible_qos)
-
-    def _on_incompatible_subscriber(self, topic: str, event: Any) -> None:
-        self.get_logger().warning(
-            f'a subscriber on {self.resolve_topic_name(topic)} asks for QoS that is not offered '
-            f'({name_policy(event)}): it receives nothing; products are reliable and volatile'
-        )
 
     def _on_diagnostics_timer(self) -> None:
         snapshot = self._statistics.take_snapshot()
@@ -321,12 +259,27 @@ class SegmentationNode(LifecycleNode):
         topic = self._find_image_topic()
         return NodeFacts(
             state=self._state,
-            engine=self._engine_facts,
+            engine=self._describe_engine(),
             image_topic=topic,
             publisher_count=self.count_publishers(topic),
             stale_timeout_s=self._value('diagnostics.stale_timeout_s'),
             incompatible_qos=self._incompatible_qos,
             configure_error=self._configure_error,
+        )
+
+    def _describe_engine(self) -> EngineFacts:
+        """Return what runs the network now: a camera of a new size may have replaced it."""
+        pipeline = self._pipeline
+        if pipeline is None:
+            return EngineFacts()
+        engine = pipeline.engine
+        return EngineFacts(
+            model=self._model_path,
+            backend=engine.backend_name,
+            precision=engine.precision,
+            description=engine.description,
+            fallback_reason=engine.fallback_reason,
+            label_space=engine.metadata.label_space.name,
         )
 
     def _warn_when_silent(self, silent_s: float, facts: NodeFacts) -> None:
@@ -363,61 +316,3 @@ class SegmentationNode(LifecycleNode):
         return [self.resolve_topic_name(topic) for topic in PRODUCT_TOPICS] + [
             self._find_image_topic(transport) for transport in (RAW, COMPRESSED)
         ]
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the node until SIGINT or SIGTERM.
-
-    Returns 0 after a clean end, 2 when the parameters or the command line are wrong.
-    """
-    stop_requested = False
-
-    def request_stop(signal_number: int, frame: Any) -> None:
-        nonlocal stop_requested
-        stop_requested = True
-
-    # Our own handlers: those of rclpy shut the context down at once, and neither the frame in
-    # hand nor the transition to finalized could be published any more.
-    signal.signal(signal.SIGINT, request_stop)
-    signal.signal(signal.SIGTERM, request_stop)
-    try:
-        rclpy.init(
-            args=None if arguments is None else list(arguments),
-            signal_handler_options=SignalHandlerOptions.NO,
-        )
-    # RCLError: a parameter file that is no YAML, or unknown --ros-args
-    except RuntimeError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
-    executor = SingleThreadedExecutor()
-    node = None
-    try:
-        node = SegmentationNode()
-        executor.add_node(node)
-        if node.get_parameter('autostart').value:
-            node.start()
-        while not stop_requested:
-            executor.spin_once(timeout_sec=SPIN_TIMEOUT_S)
-    except UserError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        # The worker joins first, then the executor, then the context: in any other order rclpy
-        # aborts the process.
-        if node is not None:
-            node.shut_down()
-        executor.shutdown()
-        if node is not None:
-            node.destroy_node()
-        rclpy.try_shutdown()
-        # Python gives signals back to the system before the libraries unload; a second one (both
-        # launch and the terminal may send it) must not turn a clean end into a failure.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    return 0
-
-
-if __name__ == '__main__':
-    sys.exit(main())
