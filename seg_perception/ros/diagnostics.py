@@ -122,8 +122,11 @@ def list_values(snapshot: Snapshot, facts: NodeFacts) -> list[tuple[str, str]]:
         ('stamps not increasing', str(counts.stamps_not_increasing)),
         ('publish failures', str(counts.publish_failures)),
     ]
+    values += list_percentiles('queue', snapshot.queue_ms)
+    values += list_percentiles('read', snapshot.read_ms)
     values += list_percentiles('inference', snapshot.inference_ms)
     values += list_percentiles('decode', snapshot.decode_ms)
+    values += list_percentiles('publish', snapshot.publish_ms)
     values += list_percentiles('total', snapshot.total_ms)
     values += list_percentiles('age of stamp', snapshot.stamp_age_ms)
     values += [
@@ -140,10 +143,11 @@ def list_values(snapshot: Snapshot, facts: NodeFacts) -> list[tuple[str, str]]:
 
 
 def list_percentiles(name: str, percentiles: Percentiles) -> list[tuple[str, str]]:
-    """Return the two values of a measured time."""
+    """Return the three values of a measured time."""
     return [
         (f'{name} p50 (ms)', format_number(percentiles.p50)),
         (f'{name} p95 (ms)', format_number(percentiles.p95)),
+        (f'{name} p99 (ms)', format_number(percentiles.p99)),
     ]
 
 

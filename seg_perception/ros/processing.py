@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,15 @@ from seg_perception.ros.qos import COMPRESSED
 from seg_perception.ros.statistics import FrameStatistics, FrameTimes
 from seg_perception.ros.throttle import ThrottledLog
 from seg_perception.ros.worker import Arrival
+
+
+@dataclass(frozen=True)
+class Moments:
+    """When a frame came, was taken by the worker, and was read; time.monotonic_ns()."""
+
+    arrived_ns: int
+    taken_ns: int
+    read_ns: int
 
 
 class FrameProcessor:
@@ -71,6 +81,7 @@ class FrameProcessor:
 
     def process(self, arrival: Arrival[Any]) -> None:
         """Segment one camera message and publish the products; never raises."""
+        taken_ns = time.monotonic_ns()
         try:
             frame = self._read(arrival.item)
         except FrameError as error:
@@ -83,7 +94,7 @@ class FrameProcessor:
             self._count_failure('camera image cannot be read', error)
             return
         try:
-            self._segment(frame, arrival.arrived_ns)
+            self._segment(frame, Moments(arrival.arrived_ns, taken_ns, time.monotonic_ns()))
         except Exception as error:
             self._count_failure('camera image cannot be segmented', error)
 
@@ -92,7 +103,7 @@ class FrameProcessor:
         self._statistics.count_failed(text)
         self._error.log(type(error).__name__, f'{what}: {text}')
 
-    def _segment(self, frame: Frame, arrived_ns: int) -> None:
+    def _segment(self, frame: Frame, moments: Moments) -> None:
         self.frame_id = frame.frame_id
         self._check_stamp(frame)
         self._prepare_for(frame)
@@ -103,16 +114,22 @@ class FrameProcessor:
         result = self._pipeline.process(
             frame, self._mask.pixels(height_px, width_px), confidence_out
         )
-        published = self._publish(self._publishers.mask, self._mask.message(frame.header))
+        mask_message = self._mask.message(frame.header)
+        start_ns = time.monotonic_ns()
+        published = self._publish(self._publishers.mask, mask_message)
+        publish_ns = time.monotonic_ns() - start_ns
         stamp_age_ns = self._now_ns() - frame.stamp_ns
         if confidence_out is not None:
             self._publish(self._publishers.confidence, self._confidence.message(frame.header))
         if published:
             self._statistics.count_used(
                 FrameTimes(
+                    queue_ms=(moments.taken_ns - moments.arrived_ns) * 1e-6,
+                    read_ms=(moments.read_ns - moments.taken_ns) * 1e-6,
                     inference_ms=result.timings_ms['inference'],
                     decode_ms=result.timings_ms['decode'],
-                    total_ms=(time.monotonic_ns() - arrived_ns) * 1e-6,
+                    publish_ms=publish_ns * 1e-6,
+                    total_ms=(time.monotonic_ns() - moments.arrived_ns) * 1e-6,
                     stamp_age_ms=stamp_age_ns * 1e-6,
                 )
             )

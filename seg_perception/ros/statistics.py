@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 
 import numpy as np
 
@@ -18,14 +20,24 @@ TIMING_SAMPLES = 200
 
 @dataclass(frozen=True)
 class FrameTimes:
-    """Times of one published frame.
+    """Times of one published frame, by stage.
 
-    total_ms runs from the arrival of the message in the node to the end of publishing;
-    stamp_age_ms from the header's stamp to the end of publishing, on the node's clock.
+    Attributes:
+        queue_ms: from the arrival of the message in the node to the worker taking it.
+        read_ms: from the message to an image.
+        inference_ms: from the image to logits.
+        decode_ms: from the logits to the mask, and to the confidence where it is wanted.
+        publish_ms: the call that publishes the mask.
+        total_ms: from the arrival of the message to the end of publishing, confidence included.
+        stamp_age_ms: from the header's stamp to the published mask, on the node's clock.
+
     """
 
+    queue_ms: float
+    read_ms: float
     inference_ms: float
     decode_ms: float
+    publish_ms: float
     total_ms: float
     stamp_age_ms: float
 
@@ -48,10 +60,11 @@ class Counts:
 
 @dataclass(frozen=True)
 class Percentiles:
-    """Median and 95th percentile; NaN when nothing was measured."""
+    """Median, 95th and 99th percentile; NaN when nothing was measured."""
 
     p50: float
     p95: float
+    p99: float
 
 
 @dataclass(frozen=True)
@@ -61,8 +74,11 @@ class Snapshot:
     counts: Counts
     rate_in_hz: float
     rate_out_hz: float
+    queue_ms: Percentiles
+    read_ms: Percentiles
     inference_ms: Percentiles
     decode_ms: Percentiles
+    publish_ms: Percentiles
     total_ms: Percentiles
     stamp_age_ms: Percentiles
     last_received_age_s: float
@@ -115,11 +131,10 @@ class FrameStatistics:
             self._last_error = ''
 
     def mark_activated(self) -> None:
-        """Start the clock of 'no image since'; rates do not reach back over a pause."""
+        """Start the clock of 'no image since'; rates and times do not reach back over a pause."""
         with self._lock:
             self._moments.activated = self._clock_s()
-            self._windows.received_s.clear()
-            self._windows.used_s.clear()
+            self._windows = _Windows()
 
     def count_received(self) -> None:
         """Count a camera message that arrived."""
@@ -178,24 +193,25 @@ class FrameStatistics:
         with self._lock:
             now_s = self._clock_s()
             times = list(self._windows.times)
-            moments = self._moments
-            return Snapshot(
-                counts=self._counts,
-                rate_in_hz=measure_rate_hz(self._windows.received_s, now_s),
-                rate_out_hz=measure_rate_hz(self._windows.used_s, now_s),
-                inference_ms=find_percentiles([t.inference_ms for t in times]),
-                decode_ms=find_percentiles([t.decode_ms for t in times]),
-                total_ms=find_percentiles([t.total_ms for t in times]),
-                stamp_age_ms=find_percentiles([t.stamp_age_ms for t in times]),
-                last_received_age_s=now_s - moments.received,
-                last_used_age_s=now_s - moments.used,
-                last_bad_age_s=now_s - moments.bad,
-                last_failed_age_s=now_s - moments.failed,
-                last_publish_failure_age_s=now_s - moments.publish_failure,
-                last_stamp_problem_age_s=now_s - moments.stamp_problem,
-                active_for_s=max(0.0, now_s - moments.activated),
-                last_error=self._last_error,
-            )
+            received_s = list(self._windows.received_s)
+            used_s = list(self._windows.used_s)
+            moments = replace(self._moments)
+            counts, last_error = self._counts, self._last_error
+        # Outside the lock: the worker and the camera's callback do not wait for the arithmetic.
+        return Snapshot(
+            counts=counts,
+            rate_in_hz=measure_rate_hz(received_s, now_s),
+            rate_out_hz=measure_rate_hz(used_s, now_s),
+            **summarize_times(times),
+            last_received_age_s=now_s - moments.received,
+            last_used_age_s=now_s - moments.used,
+            last_bad_age_s=now_s - moments.bad,
+            last_failed_age_s=now_s - moments.failed,
+            last_publish_failure_age_s=now_s - moments.publish_failure,
+            last_stamp_problem_age_s=now_s - moments.stamp_problem,
+            active_for_s=max(0.0, now_s - moments.activated),
+            last_error=last_error,
+        )
 
     def _add(self, **increments: int) -> None:
         counts = self._counts
@@ -218,9 +234,13 @@ def measure_rate_hz(moments_s: Sequence[float], now_s: float) -> float:
     return (len(recent) - 1) / max(recent[-1] - recent[0] + overdue_s, 1e-6)
 
 
-def find_percentiles(values: Sequence[float]) -> Percentiles:
-    """Return median and 95th percentile of some values; NaN of none."""
-    if not values:
-        return Percentiles(float('nan'), float('nan'))
-    p50, p95 = np.percentile(values, (50, 95))
-    return Percentiles(float(p50), float(p95))
+def summarize_times(times: Sequence[FrameTimes]) -> dict[str, Percentiles]:
+    """Return the percentiles of each time by its name; NaN of none."""
+    names = [entry.name for entry in fields(FrameTimes)]
+    if not times:
+        return dict.fromkeys(names, Percentiles(math.nan, math.nan, math.nan))
+    take_all = attrgetter(*names)
+    columns = np.percentile([take_all(entry) for entry in times], (50, 95, 99), axis=0).T
+    return {
+        name: Percentiles(*map(float, column)) for name, column in zip(names, columns, strict=True)
+    }

@@ -31,7 +31,7 @@ def healthy():
     statistics.mark_activated()
     now_s[0] = 60.0
     statistics.count_received()
-    statistics.count_used(FrameTimes(20.0, 2.0, 25.0, 40.0))
+    statistics.count_used(FrameTimes(0.1, 0.2, 20.0, 2.0, 1.0, 25.0, 40.0))
     return statistics.take_snapshot()
 
 
@@ -76,6 +76,7 @@ def test_message_holds_every_figure_by_name(healthy):
     assert (status.name, status.hardware_id) == ('robot/segnext: segmentation', 'camera_optical')
     assert values['frames received'] == '1'
     assert values['inference p50 (ms)'] == '20.00'
+    assert values['publish p99 (ms)'] == '1.00'
     assert values['age of stamp p95 (ms)'] == '40.00'
     assert (values['backend'], values['model']) == ('openvino', '/m.onnx')
     assert values['fallback'] == 'no'
