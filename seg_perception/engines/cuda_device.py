@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The GPU of this process: memory, one stream, copies and captured graphs, by cuda-python.
 
-All CUDA calls of the package outside PyTorch are here. The device is CUDA's first one;
+Used by TensorRT and by PyTorch alike: memory, copies and the stream are those of `CudaDevice`,
+the way of a frame is `RoundTrip`; a backend adds its computation. The device is CUDA's first one;
 CUDA_VISIBLE_DEVICES chooses another.
 """
 
@@ -10,6 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
+import threading
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -23,9 +26,15 @@ from seg_perception.engines.contract import (
     NoDeviceError,
 )
 
+LOGGER = logging.getLogger(__name__)
 DEVICE = 0
 # What NVIDIA's drivers make: for cards, for Jetson, for WSL.
 DRIVER_FILES = ('/dev/nvidiactl', '/dev/nvhost-ctrl-gpu', '/dev/nvgpu', '/dev/dxg')
+FIRST_WITH_BFLOAT16 = 80  # sm80
+# Captures exclude each other: PyTorch's waits for the whole device, which is an error while another
+# stream of it is captured.
+CAPTURE_LOCK = threading.Lock()
+Work = Callable[[], None]
 
 
 def has_driver() -> bool:
@@ -106,6 +115,13 @@ class CudaDevice:
         if error != codes.cudaSuccess:
             raise BackendUnavailableError(f'CUDA does not start: {self._describe(error)}')
 
+    def list_precisions(self) -> dict[str, bool]:
+        """Return what layers can compute in here, best first, as `base.choose_precision` takes."""
+        known = {'f16': True, 'bf16': False, 'f32': False}
+        if int(self.compute_capability[2:]) < FIRST_WITH_BFLOAT16:
+            del known['bf16']
+        return known
+
     def allocate(self, shape: tuple[int, ...], dtype: type[np.generic]) -> Buffer:
         """Allocate a buffer on both sides, set to zero on the host.
 
@@ -145,7 +161,7 @@ class CudaDevice:
     def _copy(self, target: int, source: int, buffer: Buffer, kind: Any) -> None:
         self._call('cudaMemcpyAsync', target, source, buffer.host.nbytes, kind, self._stream)
 
-    def capture(self, enqueue: Callable[[], None]) -> Callable[[], None]:
+    def capture(self, enqueue: Work) -> Work:
         """Capture what `enqueue` queues; return a function that queues all of it in one call.
 
         Raises:
@@ -174,15 +190,19 @@ class CudaDevice:
         """Wait for all that is queued; raises EngineError where something of it failed."""
         self._call('cudaStreamSynchronize', self._stream)
 
+    def free_buffer(self, buffer: Buffer) -> None:
+        """Free one buffer; nothing queued may use it any more."""
+        self._buffers.remove(buffer)
+        if not buffer.is_shared:
+            self._release('cudaFree', buffer.device_pointer)
+        self._release('cudaFreeHost', buffer.host.ctypes.data)
+
     def free(self) -> None:
         """Free graphs, buffers and the stream; the arrays of buffers must not be used after it."""
         while self._graphs:
             self._release('cudaGraphExecDestroy', self._graphs.pop())
         while self._buffers:
-            buffer = self._buffers.pop()
-            if not buffer.is_shared:
-                self._release('cudaFree', buffer.device_pointer)
-            self._release('cudaFreeHost', buffer.host.ctypes.data)
+            self.free_buffer(self._buffers[-1])
         if self._stream is not None:
             self._release('cudaStreamDestroy', self._stream)
             self._stream = None
@@ -207,6 +227,59 @@ class CudaDevice:
     def _describe(self, error: Any) -> str:
         _, text = self._runtime.cudaGetErrorString(error)
         return text.decode() if isinstance(text, bytes) else str(text)
+
+
+class RoundTrip:
+    """The way of one frame: image up, computation, result down, in one captured graph.
+
+    A frame costs the host one copy of its bytes and one launch, and allocates nothing.
+    """
+
+    def __init__(
+        self,
+        device: CudaDevice,
+        image: Buffer,
+        result: Buffer,
+        compute: Work,
+        capture: Callable[[Work], Work] | None = None,
+    ) -> None:
+        """Run once, since kernels are loaded then, and capture.
+
+        Args:
+            device: whose stream does all of it.
+            image: copied to the device before `compute`.
+            result: copied to the host after it.
+            compute: queues the computation on the device's stream; allocates no memory of its
+                own from the second call on, or as `capture` provides for.
+            capture: used in place of `CudaDevice.capture` by a library that has to know of it.
+
+        Raises:
+            EngineError: the computation fails.
+        """
+        self._device = device
+        self._image = image
+        self._result = result
+        self._compute = compute
+        self._enqueue()
+        device.synchronise()
+        try:
+            with CAPTURE_LOCK:
+                self._launch = (capture or device.capture)(self._enqueue)
+        except EngineError as error:
+            LOGGER.warning('frames are queued step by step, without a CUDA graph: %s', error)
+            self._launch = self._enqueue
+
+    def run(self, image: np.ndarray) -> np.ndarray:
+        """Compute one image of the buffer's shape; return the result, valid until the next."""
+        np.copyto(self._image.host, image)
+        self._launch()
+        self._device.synchronise()
+        return self._result.host
+
+    def _enqueue(self) -> None:
+        self._device.upload(self._image)
+        self._compute()
+        self._device.download(self._result)
 
 
 def format_version(version: int) -> str:

@@ -1,10 +1,6 @@
 # Copyright 2026 seg_perception maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""TensorRT and TensorRT-RTX: the engines of NVIDIA GPUs, one code for both.
-
-One stream, pinned memory, and one captured graph per camera that copies in, computes and copies
-out: a frame costs the host one copy of its bytes and one launch, and allocates nothing.
-"""
+"""TensorRT and TensorRT-RTX: the engines of NVIDIA GPUs, one code for both."""
 
 from __future__ import annotations
 
@@ -20,7 +16,7 @@ from seg_perception.engines.base import (
     require_image,
 )
 from seg_perception.engines.contract import BackendUnavailableError, EngineError
-from seg_perception.engines.cuda_device import Buffer, CudaDevice
+from seg_perception.engines.cuda_device import Buffer, CudaDevice, RoundTrip
 from seg_perception.engines.model_file import ModelFile
 from seg_perception.engines.prelude import IMAGE, LOGITS
 from seg_perception.engines.tensorrt_build import (
@@ -34,8 +30,6 @@ from seg_perception.engines.tensorrt_plan import PlanMaker, PlanRequest
 LOGGER = logging.getLogger(__name__)
 # Best first; bfloat16 and float32 on request only: on these GPUs float16 is as fast as bfloat16
 # and keeps three more bits.
-PRECISIONS = {'f16': True, 'bf16': False, 'f32': False}
-FIRST_WITH_BFLOAT16 = 80
 
 
 class TensorRtBackend:
@@ -62,9 +56,7 @@ class TensorRtBackend:
             capability = device.compute_capability
             if self.name == 'tensorrt_rtx':
                 require_gpu(self._library, device.name, capability)
-            known = dict(PRECISIONS)
-            if int(capability[2:]) < FIRST_WITH_BFLOAT16:
-                del known['bf16']
+            known = device.list_precisions()
             self.precision = choose_precision(precision, known, self.name, device.name)
             self._log = LogKeeper(self._library)
             self._runtime = self._library.module.Runtime(self._log.logger)
@@ -150,6 +142,7 @@ class TensorRtSession:
         self._log = log
         self._request = request
         self._engine = engine
+        self._frames: Any = None
         self._device = CudaDevice()
         try:
             self._context = engine.create_execution_context()
@@ -160,11 +153,9 @@ class TensorRtSession:
                 )
             types = library.module.DataType
             camera = (*request.camera_hw, 3)
-            self._image = self._bind(IMAGE, types.UINT8, np.uint8, camera)
-            self._logits = self._bind(LOGITS, types.FLOAT, np.float32)
-            self._enqueue()
-            self._device.synchronise()
-            self._launch = self._capture()
+            image = self._bind(IMAGE, types.UINT8, np.uint8, camera)
+            logits = self._bind(LOGITS, types.FLOAT, np.float32)
+            self._frames = RoundTrip(self._device, image, logits, self._compute)
         except BaseException:
             self.close()
             raise
@@ -184,30 +175,18 @@ class TensorRtSession:
             raise EngineError(f'{self._name} refuses the memory of {name}: {self._log.describe()}')
         return buffer
 
-    def _enqueue(self) -> None:
-        self._device.upload(self._image)
+    def _compute(self) -> None:
         if not self._context.execute_async_v3(self._device.stream):
             raise EngineError(f'{self._name} failed on a frame: {self._log.describe()}')
-        self._device.download(self._logits)
-
-    def _capture(self) -> Any:
-        try:
-            return self._device.capture(self._enqueue)
-        except EngineError as error:
-            LOGGER.warning('frames are queued step by step, without a CUDA graph: %s', error)
-            return self._enqueue
 
     def infer(self, image: np.ndarray) -> np.ndarray:
         """Run on (H, W, 3) uint8; return (C, h, w) float32, valid until the next call."""
         require_image(image, self._request)
-        np.copyto(self._image.host, image)
-        self._launch()
-        self._device.synchronise()
-        return self._logits.host[0]
+        return self._frames.run(image)[0]
 
     def close(self) -> None:
         """Free context, engine and memory, in this order."""
-        self._launch = None
+        self._frames = None
         self._context = None
         self._engine = None
         self._device.free()

@@ -10,7 +10,7 @@ from fake_gpu import CODES, FakeCudaRuntime
 
 from seg_perception.engines import cuda_device
 from seg_perception.engines.contract import BackendUnavailableError, EngineError, NoDeviceError
-from seg_perception.engines.cuda_device import CudaDevice
+from seg_perception.engines.cuda_device import CudaDevice, RoundTrip
 
 
 @pytest.fixture
@@ -73,6 +73,42 @@ def test_captured_work_runs_again_at_each_launch(plug_in):
         buffer.host[0] = value
         launch()
         assert buffer.host[0] == value
+
+
+def test_round_trip_copies_computes_and_copies_back_in_one_launch(plug_in):
+    cuda = plug_in(FakeCudaRuntime())
+    device = CudaDevice()
+    image, result = device.allocate((3,), np.uint8), device.allocate((3,), np.float32)
+    there, back = (cuda.memory[buffer.device_pointer] for buffer in (image, result))
+
+    def double() -> None:
+        np.frombuffer(back, np.float32)[:] = 2.0 * np.frombuffer(there, np.uint8)
+
+    frames = RoundTrip(device, image, result, lambda: cuda.enqueue(double))
+    for values in ([1, 2, 3], [4, 5, 6]):
+        cuda.calls.clear()
+        assert frames.run(np.array(values, np.uint8)).tolist() == [2.0 * v for v in values]
+        assert cuda.calls == ['cudaGraphLaunch', 'cudaStreamSynchronize']
+
+
+def test_round_trip_takes_the_capture_of_the_library_that_computes(plug_in):
+    cuda = plug_in(FakeCudaRuntime())
+    device = CudaDevice()
+    image, result = device.allocate((1,), np.uint8), device.allocate((1,), np.uint8)
+    captured = []
+    RoundTrip(device, image, result, lambda: None, lambda work: captured.append(work) or work)
+    assert len(captured) == 1
+    assert 'cudaStreamBeginCapture' not in cuda.calls
+
+
+def test_one_buffer_is_freed_and_the_others_stay(plug_in):
+    cuda = plug_in(FakeCudaRuntime())
+    device = CudaDevice()
+    first, second = device.allocate((1,), np.uint8), device.allocate((1,), np.uint8)
+    device.free_buffer(first)
+    assert set(cuda.memory) == {second.device_pointer, second.host.ctypes.data}
+    device.free()
+    assert cuda.memory == {}
 
 
 def test_work_that_cannot_be_captured_leaves_the_stream_usable(plug_in):
