@@ -26,9 +26,10 @@ from seg_perception.training.config import (
     expand_path,
 )
 from seg_perception.training.crops import CropBatch
-from seg_perception.training.datasets import CropSampler, LabelledImages, open_dataset
+from seg_perception.training.datasets import LabelledImages, open_dataset
 from seg_perception.training.ema import WeightAverage
 from seg_perception.training.losses import SetCrossEntropy, SetTable, compute_set_weights
+from seg_perception.training.sampling import CropSampler
 from seg_perception.training.schedule import compute_learning_rate
 
 NORMALISATION = Normalisation(MEAN_RGB, STD_RGB)
@@ -133,7 +134,9 @@ class Learner:
         """Count the labels and weigh rare classes up (once)."""
         if self.criterion is None:
             sets = len(self.table.sets)
-            counts = [self.sampler.count_sets(n, sets).sum(0) for n in self.sampler.datasets]
+            counts = [
+                images.count_sets().sum(0)[:sets] for images in self.sampler.datasets.values()
+            ]
             power = self.config.optimizer.class_weight_power
             weights = compute_set_weights(counts, sets, power)
             criterion = SetCrossEntropy(self.table, torch.from_numpy(weights))
