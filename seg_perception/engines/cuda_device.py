@@ -31,8 +31,8 @@ DEVICE = 0
 # What NVIDIA's drivers make: for cards, for Jetson, for WSL.
 DRIVER_FILES = ('/dev/nvidiactl', '/dev/nvhost-ctrl-gpu', '/dev/nvgpu', '/dev/dxg')
 FIRST_WITH_BFLOAT16 = 80  # sm80
-# Captures exclude each other: PyTorch's waits for the whole device, which is an error while another
-# stream of it is captured.
+# Captures exclude each other: PyTorch waits for the whole device before one, which is an error
+# while a stream of it is captured.
 CAPTURE_LOCK = threading.Lock()
 Work = Callable[[], None]
 

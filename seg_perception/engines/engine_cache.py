@@ -47,6 +47,7 @@ class EngineKey:
         compute_capabilities: such as ('sm86', 'sm89'): the targets, or that of the GPU.
         precision: 'f32', 'f16' or 'bf16'.
         shapes: 'camera', 'network' (HxW, px), 'fit' and 'channel_order'.
+        dla_core: accelerator core of a Jetson, -1 for none.
     """
 
     graph_sha256: str
@@ -56,6 +57,7 @@ class EngineKey:
     compute_capabilities: tuple[str, ...]
     precision: str
     shapes: dict[str, str]
+    dla_core: int = -1
 
     @property
     def digest(self) -> str:
@@ -66,6 +68,8 @@ class EngineKey:
     def name_place(self, model_name: str) -> str:
         """Return the stem of the engine's files."""
         parts = [model_name, self.library, self.precision, *self.shapes.values()]
+        if self.dla_core >= 0:
+            parts.append(f'dla{self.dla_core}')
         return re.sub(r'[^A-Za-z0-9._-]', '_', '.'.join(parts))
 
     def find_difference(self, kept: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 
 from seg_perception.engines.base import PRECISIONS, Backend, BackendChoice
@@ -19,21 +19,32 @@ from seg_perception.engines.model_file import ModelFile, load_model_file
 
 @dataclass(frozen=True)
 class BackendEntry:
-    """Where a backend is: a class `(model, precision, threads)` of the form `base.Backend`."""
+    """Where a backend is: a class `(model, precision, threads)` of the form `base.Backend`.
+
+    has_dla: the class takes a dla_core too.
+    """
 
     name: str
     module: str
     class_name: str
+    has_dla: bool = False
 
-    def load(self, model: ModelFile, precision: str, threads: int) -> Backend:
+    def load(self, model: ModelFile, config: EngineConfig) -> Backend:
         """Import the backend's library and load the model.
 
         Raises:
             BackendUnavailableError: this machine cannot run it.
-            EngineError: it runs, but not this model or precision.
+            EngineError: it runs, but not this model or precision, or not on a DLA core.
         """
         backend_class = getattr(import_module(self.module), self.class_name)
-        return backend_class(model, precision, threads)
+        if config.dla_core < 0:
+            return backend_class(model, config.precision, config.threads)
+        if not self.has_dla:
+            raise EngineError(
+                f'model.dla_core is {config.dla_core}, but {self.name} knows no DLA cores; use '
+                'backend tensorrt on a Jetson that has them, or -1'
+            )
+        return backend_class(model, config.precision, config.threads, config.dla_core)
 
 
 # Two that do the same for different GPUs: with one in use the other is not missed.
@@ -42,7 +53,9 @@ TENSORRT = ('tensorrt', 'tensorrt_rtx')
 BACKENDS = {
     entry.name: entry
     for entry in (
-        BackendEntry('tensorrt', 'seg_perception.engines.tensorrt_backend', 'TensorRtBackend'),
+        BackendEntry(
+            'tensorrt', 'seg_perception.engines.tensorrt_backend', 'TensorRtBackend', has_dla=True
+        ),
         BackendEntry(
             'tensorrt_rtx', 'seg_perception.engines.tensorrt_backend', 'TensorRtRtxBackend'
         ),
@@ -64,7 +77,8 @@ class EngineConfig:
         width_px: width of the network input, 0 for the file's.
         fit: 'letterbox', 'stretch', or '' for the file's.
         threads: CPU threads, 0 for all physical cores.
-        allow_fallback: take the next backend or precision where the one that was asked for
+        dla_core: accelerator core of a Jetson, for TensorRT; -1 for none.
+        allow_fallback: take the next backend, precision or device where the one that was asked for
             is not available, instead of raising.
     """
 
@@ -75,6 +89,7 @@ class EngineConfig:
     width_px: int = 0
     fit: str = ''
     threads: int = 0
+    dla_core: int = -1
     allow_fallback: bool = True
 
 
@@ -176,18 +191,19 @@ def list_candidates(config: EngineConfig) -> list[BackendEntry]:
 def load_backend(
     entry: BackendEntry, model: ModelFile, config: EngineConfig
 ) -> tuple[Backend, str]:
-    """Load one backend; where it lacks the precision and fallback is allowed, in 'auto'.
+    """Load one backend; where it lacks precision or DLA core and fallback is allowed, without.
 
-    Returns the backend and why its precision is not the one that was asked for, or ''.
+    Returns the backend and why its precision or device is not what was asked for, or ''.
     """
     try:
-        return entry.load(model, config.precision, config.threads), ''
+        return entry.load(model, config), ''
     except BackendUnavailableError:
         raise
     except EngineError as error:
-        if config.precision == 'auto' or not config.allow_fallback:
+        plain = replace(config, precision='auto', dla_core=-1)
+        if config == plain or not config.allow_fallback:
             raise
-        backend = entry.load(model, 'auto', config.threads)
+        backend = entry.load(model, plain)
         return backend, f'{error}; computing in {backend.precision}'
 
 

@@ -37,18 +37,22 @@ class TensorRtBackend:
 
     name = 'tensorrt'
 
-    def __init__(self, model: ModelFile, precision: str = 'auto', threads: int = 0) -> None:
+    def __init__(
+        self, model: ModelFile, precision: str = 'auto', threads: int = 0, dla_core: int = -1
+    ) -> None:
         """Open the GPU and the library.
 
         Args:
             model: the model file.
             precision: 'auto' (f16), 'f16', 'bf16' or 'f32'.
             threads: of no use here.
+            dla_core: accelerator core of a Jetson for the layers that it knows, in f16; -1 for
+                none. TensorRT alone has them.
 
         Raises:
             NoDeviceError: no driver, or no GPU.
             BackendUnavailableError: the library is missing or does not start on this GPU.
-            EngineError: the precision is not available.
+            EngineError: the precision or the accelerator core is not available.
         """
         device = CudaDevice()
         try:
@@ -56,10 +60,13 @@ class TensorRtBackend:
             capability = device.compute_capability
             if self.name == 'tensorrt_rtx':
                 require_gpu(self._library, device.name, capability)
-            known = device.list_precisions()
+            known = device.list_precisions() if dla_core < 0 else {'f16': True}
             self.precision = choose_precision(precision, known, self.name, device.name)
             self._log = LogKeeper(self._library)
             self._runtime = self._library.module.Runtime(self._log.logger)
+            if dla_core >= 0:
+                require_dla_core(self._runtime.num_DLA_cores, dla_core, device.name)
+                self._runtime.DLA_core = dla_core
         except (RuntimeError, TypeError) as error:  # TypeError: pybind11 got no object
             raise BackendUnavailableError(f'{self.name} does not start: {error}') from error
         finally:
@@ -67,9 +74,13 @@ class TensorRtBackend:
         self._model = model
         self._gpu = device.name
         self._capability = capability
+        self._dla_core = dla_core
         self.threads = 0
         title = 'TensorRT-RTX' if self.name == 'tensorrt_rtx' else 'TensorRT'
-        self.description = f'{title} {self._library.version} on {device.name} ({capability})'
+        place = f' and DLA core {dla_core}' if dla_core >= 0 else ''
+        self.description = (
+            f'{title} {self._library.version} on {device.name}{place} ({capability})'
+        )
 
     def compile(self, request: CompileRequest) -> Session:
         """Take the engine for one camera from the cache, or build it (seconds to minutes).
@@ -98,7 +109,9 @@ class TensorRtBackend:
         """Return what builds the engine for one camera on this GPU; raises EngineError."""
         # an RTX engine is of a compute capability, TensorRT's of the very GPU it was timed on
         gpu = '' if self.name == 'tensorrt_rtx' else self._gpu
-        plan_request = PlanRequest(request, self.precision, (self._capability,), gpu)
+        plan_request = PlanRequest(
+            request, self.precision, (self._capability,), gpu, self._dla_core
+        )
         return PlanMaker(self._library, self._model, plan_request)
 
     def _load(self, plan: bytes) -> Any:
@@ -117,6 +130,15 @@ def require_gpu(library: TensorRtLibrary, gpu: str, capability: str) -> None:
         raise BackendUnavailableError(
             f'{library.name} {library.version} does not run on {gpu} ({capability}); it knows '
             f'{", ".join(known)}; install tensorrt for this GPU'
+        )
+
+
+def require_dla_core(known: int, wanted: int, gpu: str) -> None:
+    """Raise EngineError unless TensorRT knows that many accelerator cores."""
+    if wanted >= known:
+        raise EngineError(
+            f'model.dla_core is {wanted}, but TensorRT knows {known} DLA cores on {gpu}; use -1 '
+            'for the GPU alone'
         )
 
 

@@ -45,6 +45,23 @@ class TensorRtLibrary:
 
 
 @dataclass(frozen=True)
+class BuildSettings:
+    """How to build, beside the graph.
+
+    Attributes:
+        targets: such as ('sm86', 'sm89'); none: the GPU of this machine.
+        timing_cache: timings of layers from earlier builds, or nothing; None uses and returns
+            none, for TensorRT-RTX, which does not time layers.
+        dla_core: accelerator core of a Jetson for the layers that it knows, the others stay on
+            the GPU; -1: all on the GPU.
+    """
+
+    targets: tuple[str, ...] = ()
+    timing_cache: bytes | None = None
+    dla_core: int = -1
+
+
+@dataclass(frozen=True)
 class TensorFacts:
     """An input or output of an engine; dtype as TensorRT calls it, in lower case."""
 
@@ -137,8 +154,7 @@ class LogKeeper:
 def build_plan(
     library: TensorRtLibrary,
     graph: bytes,
-    targets: tuple[str, ...] = (),
-    timing_cache: bytes | None = None,
+    settings: BuildSettings,
     on_progress: ProgressCallback | None = None,
 ) -> BuiltPlan:
     """Build an engine from an ONNX graph with fixed shapes.
@@ -148,22 +164,20 @@ def build_plan(
     Args:
         library: the library to build with.
         graph: serialised ONNX, its types as they are to be computed.
-        targets: such as ('sm86', 'sm89'); none: the GPU of this machine.
-        timing_cache: timings of layers from earlier builds, or nothing; None uses and returns
-            none, for TensorRT-RTX, which does not time layers.
+        settings: how.
         on_progress: called in that thread.
 
     Raises:
         BackendUnavailableError: the library cannot build here (no GPU and no targets, memory).
         EngineError: an unknown target, or the library refuses the graph.
     """
-    require_targets(library, targets)
+    require_targets(library, settings.targets)
     builder = EngineBuilder(library, on_progress)
     results: list[BuiltPlan | Exception] = []
 
     def work() -> None:
         try:
-            results.append(builder.build(graph, targets, timing_cache))
+            results.append(builder.build(graph, settings))
         except Exception as error:  # raised again in the caller's thread
             results.append(error)
 
@@ -191,9 +205,7 @@ class EngineBuilder:
         self._log = LogKeeper(library)
         self.is_cancelled = False
 
-    def build(
-        self, graph: bytes, targets: tuple[str, ...], timing_cache: bytes | None
-    ) -> BuiltPlan:
+    def build(self, graph: bytes, settings: BuildSettings) -> BuiltPlan:
         """Parse and build; arguments and errors as `build_plan`."""
         try:
             builder = self._module.Builder(self._log.logger)
@@ -208,9 +220,9 @@ class EngineBuilder:
         outputs = tuple(
             describe_tensor(network.get_output(i)) for i in range(network.num_outputs)
         )
-        config = self._configure(builder, targets)
-        if timing_cache is not None:
-            timings = config.create_timing_cache(timing_cache)
+        config = self._configure(builder, settings)
+        if settings.timing_cache is not None:
+            timings = config.create_timing_cache(settings.timing_cache)
             config.set_timing_cache(timings, False)
         plan = builder.build_serialized_network(network, config)
         if plan is None:
@@ -218,9 +230,10 @@ class EngineBuilder:
                 f'{self._library.name} {self._library.version} built no engine: '
                 f'{self._log.describe()}'
             )
-        if timing_cache is not None:
-            timing_cache = bytes(config.get_timing_cache().serialize())
-        return BuiltPlan(bytes(plan), inputs, outputs, timing_cache or b'')
+        timings_after = b''
+        if settings.timing_cache is not None:
+            timings_after = bytes(config.get_timing_cache().serialize())
+        return BuiltPlan(bytes(plan), inputs, outputs, timings_after)
 
     def _parse(self, builder: Any, graph: bytes) -> Any:
         # without the flag the network is weakly typed in TensorRT 10, and typed in any case after
@@ -236,16 +249,20 @@ class EngineBuilder:
             )
         return network
 
-    def _configure(self, builder: Any, targets: tuple[str, ...]) -> Any:
+    def _configure(self, builder: Any, settings: BuildSettings) -> Any:
         config = builder.create_builder_config()
         # float32 in the graph is meant: TF32 keeps 10 of its 23 bits
         config.clear_flag(self._module.BuilderFlag.TF32)
         config.progress_monitor = self._make_monitor()
-        if targets:
-            config.num_compute_capabilities = len(targets)
-            for index, target in enumerate(targets):
+        if settings.targets:
+            config.num_compute_capabilities = len(settings.targets)
+            for index, target in enumerate(settings.targets):
                 capability = getattr(self._module.ComputeCapability, target.upper())
                 config.set_compute_capability(capability, index)
+        if settings.dla_core >= 0:
+            config.default_device_type = self._module.DeviceType.DLA
+            config.DLA_core = settings.dla_core
+            config.set_flag(self._module.BuilderFlag.GPU_FALLBACK)
         return config
 
     def _make_monitor(self) -> Any:

@@ -22,6 +22,7 @@ from seg_perception.engines.half_precision import convert_precision
 from seg_perception.engines.model_file import ModelFile
 from seg_perception.engines.prelude import specialise
 from seg_perception.engines.tensorrt_build import (
+    BuildSettings,
     ProgressCallback,
     TensorRtLibrary,
     build_plan,
@@ -42,12 +43,14 @@ class PlanRequest:
         compute_capabilities: such as ('sm89',).
         gpu: name of the GPU of this machine to build on; '' builds for the compute capabilities
             without it.
+        dla_core: accelerator core of a Jetson, -1 for none.
     """
 
     camera: CompileRequest
     precision: str
     compute_capabilities: tuple[str, ...]
     gpu: str = ''
+    dla_core: int = -1
 
 
 class PlanMaker:
@@ -81,6 +84,7 @@ class PlanMaker:
             gpu=request.gpu,
             compute_capabilities=request.compute_capabilities,
             precision=request.precision,
+            dla_core=request.dla_core,
             shapes={
                 'camera': format_size(camera.camera_hw),
                 'network': format_size(camera.network_hw),
@@ -119,8 +123,9 @@ class PlanMaker:
         has_timings = self._library.name == 'tensorrt'
         before = read_timings(timings) if has_timings else None
         targets = () if self._request.gpu else self._request.compute_capabilities
+        settings = BuildSettings(targets, before, self._request.dla_core)
         LOGGER.info('building an engine with %s for %s', self._library.name, self.key.shapes)
-        built = build_plan(self._library, self._graph, targets, before, on_progress)
+        built = build_plan(self._library, self._graph, settings, on_progress)
         if timings is not None and built.timing_cache:
             keep_timings(timings, built.timing_cache)
         facts: dict[str, Any] = {

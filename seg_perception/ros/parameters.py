@@ -106,6 +106,15 @@ SPECS: tuple[ParameterSpec, ...] = (
         maximum=256,
     ),
     ParameterSpec(
+        'model.dla_core',
+        -1,
+        'Jetson with the backend tensorrt: DLA core for the layers that it knows, in f16; the '
+        'others stay on the GPU. -1 is the GPU alone.',
+        UNCONFIGURED,
+        minimum=-1,
+        maximum=3,
+    ),
+    ParameterSpec(
         'model.allow_fallback',
         True,
         'When the backend asked for does not work: go on with a slower one (a warning in the '

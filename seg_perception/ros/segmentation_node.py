@@ -163,6 +163,7 @@ class SegmentationNode(LifecycleNode):
             width_px=self._value('input.width'),
             fit='' if fit == 'model' else fit,
             threads=self._value('model.threads'),
+            dla_core=self._value('model.dla_core'),
             allow_fallback=self._value('model.allow_fallback'),
         )
         engine = load_engine(config)

@@ -74,6 +74,13 @@ def test_missing_precision_falls_back_where_allowed(model_path):
         load_engine(EngineConfig(str(model_path), 'torch', 'bf16', allow_fallback=False))
 
 
+def test_dla_core_of_a_backend_without_is_a_fallback_where_allowed(model_path):
+    engine = load_engine(EngineConfig(str(model_path), 'openvino', dla_core=0))
+    assert 'dla_core is 0, but openvino knows no DLA cores' in engine.fallback_reason
+    with pytest.raises(EngineError, match='use backend tensorrt on a Jetson that has them, or -1'):
+        load_engine(EngineConfig(str(model_path), 'openvino', dla_core=0, allow_fallback=False))
+
+
 def test_unknown_settings_are_named(model_path):
     path = str(model_path)
     names = ', '.join(BACKENDS)

@@ -39,7 +39,7 @@ MASK_AGREEMENT = 0.995
 USED_CLASSES = (
     *('Builder', 'IBuilderConfig', 'INetworkDefinition', 'OnnxParser', 'ParserError', 'ITensor'),
     *('IProgressMonitor', 'ILogger', 'Runtime', 'ICudaEngine', 'IExecutionContext'),
-    *('ITimingCache', 'BuilderFlag', 'DataType', 'NetworkDefinitionCreationFlag'),
+    *('ITimingCache', 'BuilderFlag', 'DataType', 'NetworkDefinitionCreationFlag', 'DeviceType'),
 )
 # Of TensorRT-RTX alone; `require_targets` stands before their use.
 ONLY_RTX = {'num_compute_capabilities', 'set_compute_capability'}
@@ -281,6 +281,11 @@ def test_timing_cache_goes_into_the_build_and_out(tmp_path, model):
     onnx.save(graph, tmp_path / 'g.onnx')
     sizes = ask(tmp_path, 'timings', str(tmp_path / 'g.onnx'))
     assert sizes['second'] >= sizes['first'] > 0
+
+
+def test_build_for_a_dla_core_is_set_up_by_the_real_interface(tmp_path):
+    answer = ask(tmp_path, 'dla')
+    assert answer == {'device': 'DLA', 'gpu_fallback': True, 'cores_here': 0}
 
 
 @pytest.fixture(scope='module')

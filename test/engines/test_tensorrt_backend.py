@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from fake_gpu import CODES, FakeCudaRuntime, FakeEngine, compute_fake_logits
 
-from seg_perception.engines import cuda_device
+from seg_perception.engines import cuda_device, tensorrt_backend
 from seg_perception.engines.base import CompileRequest
 from seg_perception.engines.contract import BackendUnavailableError, EngineError
 from seg_perception.engines.prelude import LOGITS
 from seg_perception.engines.select import BACKENDS, EngineConfig, load_engine
-from seg_perception.engines.tensorrt_backend import TensorRtSession
+from seg_perception.engines.tensorrt_backend import TensorRtBackend, TensorRtSession
 from seg_perception.engines.tensorrt_build import TensorRtLibrary
 
 CAMERA_HW = (64, 128)
@@ -128,6 +128,54 @@ def test_engine_that_refuses_to_run_is_an_error(engine):
     engine.works = False
     with pytest.raises(EngineError, match='failed on a frame: what the library said'):
         open_session(engine)
+
+
+class FakeTensorRt:
+    """TensorRT's module on a Jetson with two accelerator cores, as far as a backend opens it."""
+
+    __version__ = '10.7.0'
+
+    class ILogger:
+        Severity = SimpleNamespace(ERROR=1, INTERNAL_ERROR=2)
+
+    class Runtime:
+        num_DLA_cores = 2  # noqa: N815
+
+        def __init__(self, logger):
+            self.DLA_core = -1
+
+
+@pytest.fixture
+def jetson(monkeypatch, cuda):
+    library = TensorRtLibrary('tensorrt', FakeTensorRt)
+    monkeypatch.setattr(tensorrt_backend, 'load_library', lambda name: library)
+
+
+def test_dla_core_is_taken_in_float16_and_is_part_of_the_key(jetson, model):
+    backend = TensorRtBackend(model, dla_core=1)
+    assert backend.precision == 'f16'
+    assert 'on Fake GPU and DLA core 1 (sm89)' in backend.description
+    assert backend._runtime.DLA_core == 1
+    key = backend.make_plan_maker(REQUEST).key
+    on_gpu = TensorRtBackend(model).make_plan_maker(REQUEST).key
+    assert (key.dla_core, on_gpu.dla_core) == (1, -1)
+    assert key.name_place('m') == on_gpu.name_place('m') + '.dla1'
+
+
+@pytest.mark.parametrize(
+    ('precision', 'core', 'message'),
+    [
+        ('auto', 2, 'model.dla_core is 2, but TensorRT knows 2 DLA cores on Fake GPU; use -1'),
+        ('f32', 0, 'precision f32 is not available'),
+    ],
+)
+def test_dla_core_that_cannot_be_used_is_named(jetson, model, precision, core, message):
+    with pytest.raises(EngineError, match=message):
+        TensorRtBackend(model, precision, dla_core=core)
+    config = EngineConfig(str(model.path), 'tensorrt', precision, dla_core=core)
+    engine = load_engine(config)
+    assert 'DLA' not in engine.description.split(',')[0]
+    assert message in engine.fallback_reason
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What only the environment of requirements/tensorrt.txt can tell; answers are JSON on stdout.
 
+    checks.py dla                       how a build for a DLA core is set up
     checks.py interfaces                names, methods and parameters of the real libraries
     checks.py logits IMAGES GRAPH...    GRAPH.npy for each: what ONNX Runtime computes
     checks.py select MODEL              what a node gets whose GPU is a fake and fails to load
@@ -115,17 +116,38 @@ def select_backend(model: str) -> dict[str, str]:
 
 def measure_timings(graph: str) -> dict[str, int]:
     """Build with a timing cache; in TensorRT-RTX it is there and does nothing."""
-    from seg_perception.engines.tensorrt_build import build_plan, load_library
+    from seg_perception.engines.tensorrt_build import BuildSettings, build_plan, load_library
 
     warnings.simplefilter('ignore', DeprecationWarning)
     library = load_library('tensorrt_rtx')
     content = Path(graph).read_bytes()
-    first = build_plan(library, content, ('sm89',), b'')
-    second = build_plan(library, content, ('sm89',), first.timing_cache)
+    first = build_plan(library, content, BuildSettings(('sm89',), b''))
+    second = build_plan(library, content, BuildSettings(('sm89',), first.timing_cache))
     return {'first': len(first.timing_cache), 'second': len(second.timing_cache)}
 
 
+def describe_dla() -> dict[str, Any]:
+    """Set a build up for a DLA core; TensorRT-RTX has the interface, and no such build."""
+    from seg_perception.engines.tensorrt_build import (
+        BuildSettings,
+        EngineBuilder,
+        LogKeeper,
+        load_library,
+    )
+
+    library = load_library('tensorrt_rtx')
+    log = LogKeeper(library)
+    builder = library.module.Builder(log.logger)
+    config = EngineBuilder(library, None)._configure(builder, BuildSettings(dla_core=0))
+    return {
+        'device': config.default_device_type.name,
+        'gpu_fallback': config.get_flag(library.module.BuilderFlag.GPU_FALLBACK),
+        'cores_here': library.module.Runtime(log.logger).num_DLA_cores,
+    }
+
+
 COMMANDS = {
+    'dla': describe_dla,
     'interfaces': describe_interfaces,
     'logits': compute_logits,
     'select': select_backend,
