@@ -19,6 +19,7 @@ from seg_perception.engines.base import (
     require_image,
 )
 from seg_perception.engines.contract import BackendUnavailableError, EngineError
+from seg_perception.engines.hidden_split import split_hidden_layers
 from seg_perception.engines.model_file import ModelFile
 from seg_perception.engines.prelude import specialise
 
@@ -86,6 +87,7 @@ class OpenVinoBackend:
             request.fit,
             request.channel_order,
         )
+        split_hidden_layers(graph)
         try:
             model = self._core.read_model(graph.SerializeToString())
             compiled = self._core.compile_model(model, DEVICE, self._properties)
