@@ -93,18 +93,24 @@ class SetCrossEntropy(nn.Module):
 
 
 def compute_set_weights(
-    counts: Sequence[np.ndarray], num_sets: int, power: float = 0.5
+    counts: Sequence[np.ndarray], sets: Sequence[tuple[int, ...]], power: float = 0.5
 ) -> np.ndarray:
-    """Weights that lift rare sets: frequency ** -power, of mean 1 over a data set's pixels.
+    """Weights (sets,) that lift rare sets: frequency ** -power, mean 1 over a data set's pixels.
 
-    counts: one (num_sets,) array of pixel counts per data set; a set's weight comes from the
-    last data set that has it. Clipped to 0.3 .. 6; 0 for sets that no data set has.
+    counts: one (len(sets),) array of label pixels per data set; a set's weight comes from the
+    last data set that has it. Clipped to 0.3 .. 6. A class that is no label of its own weighs as
+    the label that accepts it, for the pixels where a refinement decides for it; 0 without either.
     """
-    weights = np.zeros(num_sets)
+    weights = np.zeros(len(sets))
     for count in counts:
         frequency = count / max(1, count.sum())
         found = frequency > 0
         raw = np.where(found, (frequency + 1e-4) ** -power, 0.0)
         mean = float((raw * frequency).sum()) or 1.0
         weights = np.where(found, np.clip(raw / mean, 0.3, 6.0), weights)
+    for index, accepted in enumerate(sets):
+        if weights[index] == 0 and len(accepted) == 1:
+            weights[index] = max(
+                (weights[i] for i, larger in enumerate(sets) if accepted[0] in larger), default=0.0
+            )
     return weights

@@ -133,9 +133,10 @@ class Learner:
     def prepare_loss(self) -> SetCrossEntropy:
         """Count the labels and weigh rare classes up (once)."""
         if self.criterion is None:
-            sets = len(self.table.sets)
+            sets = self.table.sets
             counts = [
-                images.count_sets().sum(0)[:sets] for images in self.sampler.datasets.values()
+                images.count_sets().sum(0)[: len(sets)]
+                for images in self.sampler.datasets.values()
             ]
             power = self.config.optimizer.class_weight_power
             weights = compute_set_weights(counts, sets, power)

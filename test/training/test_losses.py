@@ -70,7 +70,18 @@ def test_camvid_single_class_sets_reuse_the_class_ids():
 
 def test_set_weights_have_mean_one_and_lift_rare_sets():
     counts = np.array([900, 100, 0])
-    weights = compute_set_weights([counts], 3)
+    weights = compute_set_weights([counts], [(0,), (1,), (2,)])
     assert np.isclose((weights * counts).sum() / counts.sum(), 1.0)
     assert np.isclose(weights[1] / weights[0], 3.0, rtol=1e-3)
     assert weights[2] == 0
+
+
+def test_a_class_that_only_a_refinement_can_give_weighs_as_the_label_that_accepts_it():
+    sets = [(0,), (1,), (2,), (3,), (1, 2)]
+    alone = compute_set_weights([np.array([800, 0, 0, 0, 200])], sets)
+    assert alone[1] == alone[2] == alone[4] > alone[0]
+    assert alone[3] == 0
+    labelled = compute_set_weights(
+        [np.array([800, 0, 0, 0, 200]), np.array([99, 1, 0, 0, 0])], sets
+    )
+    assert labelled[1] > labelled[2] == labelled[4]
