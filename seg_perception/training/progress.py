@@ -43,6 +43,10 @@ class Curve:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def clear(self) -> None:
+        """Remove the rows of an earlier run."""
+        self.path.unlink(missing_ok=True)
+
     def append(self, row: Mapping[str, float | str]) -> None:
         """Add a row, with the header where the file is new."""
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 
 from seg_perception.evaluation.pictures import SheetFrame, write_contact_sheet
-from seg_perception.networks.checkpoints import save_weights
+from seg_perception.networks.checkpoints import read_metadata, save_weights
 from seg_perception.training.checkpoint import load_training_state, save_checkpoint
 from seg_perception.training.config import TrainingConfig, expand_path
 from seg_perception.training.feeder import BatchFeeder
@@ -41,6 +40,7 @@ BEST_NAME = 'best.safetensors'
 CURVES_NAME = 'curves.csv'
 SCORES_NAME = 'scores.csv'
 EXAMPLES_NAME = 'examples.png'
+SCORE_KEY = 'validation_miou'  # in the metadata of BEST_NAME
 EXAMPLES = 6
 
 
@@ -65,9 +65,9 @@ class Trainer:
         self.iteration = 0
         self._curve = Curve(self.output / CURVES_NAME)
         self._scores = Curve(self.output / SCORES_NAME)
-        context = multiprocessing.get_context('fork')
-        self._stop = context.Event()
-        self._best = context.Value('d', -1.0)  # worker processes write the checkpoints
+        self._best_miou = -1.0
+        # shared with the workers, and without a lock: a signal handler must not wait for one
+        self._is_stopping = multiprocessing.RawValue('b', 0)
 
     @property
     def is_finished(self) -> bool:
@@ -81,28 +81,31 @@ class Trainer:
             return
         state = load_training_state(source)
         self.iteration = self.learner.load_state_dict(state)
-        self._best.value = float(state.get('best', -1.0))
+        self._best_miou = read_best_miou(self.output / BEST_NAME)
         self.report(f'resumed {source} at iteration {self.iteration}')
 
     def stop(self) -> None:
         """Ask the run to end after the current step."""
-        self._stop.set()
+        self._is_stopping.value = 1
 
     def is_stopping(self) -> bool:
         """Whether somebody asked the run to end."""
-        return self._stop.is_set()
+        return bool(self._is_stopping.value)
 
     def run(self) -> list[ValidationScore]:
         """Train to the end of the last stage or until stopped; returns the last scores.
 
         Raises UserError for data that cannot be read and a checkpoint that cannot be written.
         """
+        if self.iteration == 0:
+            self._curve.clear()
+            self._scores.clear()
         cv2.setNumThreads(1)
-        workers = self.config.run.workers
+        workers = 0 if self.learner.device.type == 'cuda' else self.config.run.workers
         threads = torch.get_num_threads()
         torch.set_num_threads(1 if workers else threads)
         try:
-            if workers and self.learner.device.type == 'cpu':
+            if workers:
                 self.learner.share_memory()
                 run_workers(self, workers)
             else:
@@ -115,8 +118,7 @@ class Trainer:
 
     def save(self, iteration: int) -> None:
         """Write the checkpoint and the averaged weights."""
-        state = {**self.learner.state_dict(iteration), 'best': self._best.value}
-        save_checkpoint(self.output / CHECKPOINT_NAME, state)
+        save_checkpoint(self.output / CHECKPOINT_NAME, self.learner.state_dict(iteration))
         save_weights(self.output / LATEST_NAME, self.learner.average.state)
 
     def _run_alone(self) -> None:
@@ -125,9 +127,7 @@ class Trainer:
             torch.backends.cudnn.benchmark = True
             torch.set_float32_matmul_precision('high')
         run = self.config.run
-        feeder = BatchFeeder(
-            self.learner.draw_batches, self.iteration, threads=run.loader_threads
-        )
+        feeder = BatchFeeder(self.learner.draw_batches, self.iteration, threads=run.loader_threads)
         bar = ProgressBar(self.config.total_iterations, self.iteration, self.report)
         timetable, loss = Timetable(), SmoothedLoss()
         try:
@@ -136,7 +136,9 @@ class Trainer:
                 self.learner.average.update(self.learner.network)
                 self.iteration += 1
                 loss.add(float(value))
-                self.show_progress(bar, timetable, self.iteration, loss.value)
+                self.show_progress(bar, timetable, loss.value)
+                self.validate_when_due(timetable)
+                self.stop_when_over(timetable)
                 if timetable.is_due('checkpoint', run.checkpoint_every_s):
                     self.save(self.iteration)
         finally:
@@ -144,19 +146,23 @@ class Trainer:
             feeder.stop()
         self.save(self.iteration)
 
-    def show_progress(
-        self, bar: ProgressBar, timetable: Timetable, iteration: int, loss: float
-    ) -> None:
-        """Move the bar, record the curve, validate and stop, each when it is due."""
-        stage, within = self.config.find_stage(iteration)
-        bar.move(iteration, stage.name, loss)
+    def show_progress(self, bar: ProgressBar, timetable: Timetable, loss: float) -> None:
+        """Move the bar; report a line and record the curve when they are due."""
+        stage, within = self.config.find_stage(self.iteration)
+        bar.move(self.iteration, stage.name, loss)
         if timetable.is_due('report', REPORT_EVERY_S):
             rate = compute_learning_rate(stage.learning_rate, within, stage.iterations)
-            bar.show(iteration, stage.name, loss, rate, stage.images_per_step)
-            self._curve.append({'iteration': iteration, 'loss': loss, 'learning_rate': rate})
+            bar.show(self.iteration, stage.name, loss, rate, stage.images_per_step)
+            row = {'iteration': self.iteration, 'loss': loss, 'learning_rate': rate}
+            self._curve.append(row)
+
+    def validate_when_due(self, timetable: Timetable) -> None:
+        """Validate after every `run.validate_every_s`."""
         if timetable.is_due('validate', self.config.run.validate_every_s):
-            self.iteration = iteration
             self.validate()
+
+    def stop_when_over(self, timetable: Timetable) -> None:
+        """Ask the run to end after `max_minutes`."""
         if self.max_minutes and timetable.elapsed_s > 60 * self.max_minutes:
             self.stop()
 
@@ -175,9 +181,9 @@ class Trainer:
             )
             scores.append(score)
         mean = sum(score.miou for score in scores) / max(1, len(scores))
-        if scores and mean > self._best.value:
-            self._best.value = mean
-            save_weights(self.output / BEST_NAME, network)
+        if scores and mean > self._best_miou:
+            self._best_miou = mean
+            save_weights(self.output / BEST_NAME, network, metadata={SCORE_KEY: repr(mean)})
         return scores
 
     def _build_average(self) -> torch.nn.Module:
@@ -206,6 +212,13 @@ class Trainer:
         self.report(f'examples: {path}')
 
 
-def pick_evenly(length: int, count: int) -> Iterable[int]:
+def read_best_miou(path: Path) -> float:
+    """Return the validation mIoU that best weights were kept for; -1 where there are none."""
+    if not path.exists():
+        return -1.0
+    return float(read_metadata(path).get(SCORE_KEY, -1.0))
+
+
+def pick_evenly(length: int, count: int) -> list[int]:
     """Return up to `count` indices spread over a length."""
     return np.unique(np.linspace(0, length - 1, count).round().astype(int)).tolist()

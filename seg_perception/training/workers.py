@@ -31,10 +31,12 @@ class SharedProgress:
         self.iteration = context.Value('l', iteration)
         self.loss = context.Array('d', workers)
 
-    def take_iteration(self) -> int:
-        """Claim the next iteration."""
+    def take_iteration(self, total: int) -> int | None:
+        """Claim the next iteration; None when all `total` are taken."""
         with self.iteration.get_lock():
             taken = self.iteration.value
+            if taken >= total:
+                return None
             self.iteration.value = taken + 1
         return taken
 
@@ -52,24 +54,35 @@ def run_workers(trainer: Trainer, count: int) -> None:
         context.Process(target=_work, args=(trainer, shared, index), daemon=True)
         for index in range(count)
     ]
-    previous = signal.getsignal(signal.SIGTERM)
     for process in processes:
         process.start()
     bar = ProgressBar(trainer.config.total_iterations, trainer.iteration, trainer.report)
     timetable = Timetable()
-    while any(process.is_alive() for process in processes):
-        time.sleep(POLL_S)
-        loss = sum(shared.loss) / count
-        trainer.show_progress(bar, timetable, shared.iteration.value, loss)
-    bar.close()
-    signal.signal(signal.SIGTERM, previous)
+    try:
+        while any(process.is_alive() for process in processes):
+            time.sleep(POLL_S)
+            trainer.iteration = shared.iteration.value
+            if any(process.exitcode for process in processes):
+                trainer.stop()  # without the first there are no checkpoints
+            trainer.show_progress(bar, timetable, sum(shared.loss) / count)
+            trainer.validate_when_due(timetable)
+            trainer.stop_when_over(timetable)
+    finally:
+        bar.close()
     trainer.iteration = shared.iteration.value
     failed = [process.exitcode for process in processes if process.exitcode]
     if failed:
         raise UserError(
-            f'a training worker ended with status {failed[0]} (its message is above); '
-            f'the checkpoint in {trainer.output} is intact, run again to resume'
+            f'a training worker {describe_exit(failed[0])}; a checkpoint in {trainer.output} is '
+            'intact, run again to resume'
         )
+
+
+def describe_exit(code: int) -> str:
+    """Say how a process ended, given its exit code (minus the signal's number when killed)."""
+    if code < 0:
+        return f'was killed by {signal.Signals(-code).name} (by the system where memory ran out)'
+    return f'ended with status {code} (its message is above)'
 
 
 def _work(trainer: Trainer, shared: SharedProgress, index: int) -> None:
@@ -77,21 +90,23 @@ def _work(trainer: Trainer, shared: SharedProgress, index: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     config, learner = trainer.config, trainer.learner
+    start = trainer.iteration + index
+    feeder = BatchFeeder(learner.draw_batches, start, config.run.workers)
+    timetable, loss = Timetable(), SmoothedLoss()
     try:
-        start = trainer.iteration + index
-        feeder = BatchFeeder(learner.draw_batches, start, config.run.workers)
-        timetable, loss = Timetable(), SmoothedLoss()
-        while shared.iteration.value < config.total_iterations and not trainer.is_stopping():
-            iteration = shared.take_iteration()
+        while not trainer.is_stopping():
+            iteration = shared.take_iteration(config.total_iterations)
+            if iteration is None:
+                break
             shared.loss[index] = loss.add(float(learner.step(iteration, feeder.get())))
             if index == 0:
                 learner.average.update(learner.network)
                 if timetable.is_due('checkpoint', config.run.checkpoint_every_s):
                     trainer.save(shared.iteration.value)
-        feeder.stop()
         if index == 0:
             trainer.save(shared.iteration.value)
     except UserError as error:
         trainer.report(f'error: {error}')
-        trainer.stop()
         raise SystemExit(2) from error
+    finally:
+        feeder.stop()
