@@ -14,6 +14,7 @@ from seg_perception.yaml_config import ConfigError, load_dataclass
 DATASET_KINDS = ('bag', 'camvid', 'cityscapes', 'frames')
 DEVICES = ('auto', 'cpu', 'cuda')
 PRECISIONS = ('float32', 'bfloat16')
+MIN_CROP_PX = 32  # the encoder's last stage is at 1/32
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class DatasetConfig:
     path: the folder; `~` and environment variables are expanded.
     label_space: of its label images.
     label_mapping: YAML file of the mapping to the network's label space, '' takes the package's.
-    train_split, validation_split: '' leaves that use out; a bag is used whole.
+    train_split, validation_split: '' leaves that use out. A bag is used whole, so one of the two
+    is ''.
     validation_step: every how many images validation takes.
     refinement: folder of NAME.png with ids of the network's label space, of a teacher say: where
     a label accepts several classes and one of them is there, that one is learnt.
@@ -56,12 +58,19 @@ class DatasetConfig:
             raise ConfigError(
                 f"data set '{self.name}' has validation_step={self.validation_step}, expected >= 1"
             )
+        if self.kind == 'bag' and self.train_split and self.validation_split:
+            raise ConfigError(
+                f"data set '{self.name}' is a bag, used whole, for training and for validation: "
+                "set train_split or validation_split to ''"
+            )
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """What is trained. layer_scale: start value of every layer scale, 0 keeps the published 1e-2.
+    """What is trained.
 
+    drop_path, dropout: probabilities, in the encoder's branches and before the classifier.
+    layer_scale: start value of every layer scale, 0 keeps the published 1e-2.
     initial_weights: a checkpoint or safetensors file to start from, '' starts at random.
     encoder_weights: an ImageNet file for the encoder alone (keys without `backbone.`).
     """
@@ -75,11 +84,20 @@ class NetworkConfig:
     initial_weights: str = ''
     encoder_weights: str = ''
 
+    def __post_init__(self) -> None:
+        for name in ('drop_path', 'dropout'):
+            require(0 <= getattr(self, name) < 1, self, name, 'a probability below 1')
+        require(self.layer_scale >= 0, self, 'layer_scale', '0 or more')
+
 
 @dataclass(frozen=True)
 class OptimizerConfig:
     """AdamW. Norms, biases and layer scales get no weight decay.
 
+    clip_norm: a gradient of a larger norm is scaled down to it.
+    auxiliary_weight: of the loss of a classifier on the encoder's last stage.
+    class_weight_power: classes weigh frequency ** -power, 0 weighs all alike.
+    ema_decay: share of the averaged weights that a step keeps.
     head_rate_factor: learning rate of the decode head over that of the encoder; the SegNeXt paper
     takes 10 with an encoder from ImageNet.
     """
@@ -92,6 +110,14 @@ class OptimizerConfig:
     class_weight_power: float = 0.5
     ema_decay: float = 0.998
     head_rate_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ('beta1', 'beta2', 'ema_decay'):
+            require(0 <= getattr(self, name) < 1, self, name, '0 or more and below 1')
+        for name in ('weight_decay', 'auxiliary_weight', 'class_weight_power'):
+            require(getattr(self, name) >= 0, self, name, '0 or more')
+        for name in ('clip_norm', 'head_rate_factor'):
+            require(getattr(self, name) > 0, self, name, 'above 0')
 
 
 @dataclass(frozen=True)
@@ -117,8 +143,7 @@ class SourceConfig:
                 f'letterbox_share {self.letterbox_share}, letterbox_aspect '
                 f'{self.letterbox_aspect}: expected a share of 0 to 1 and an aspect above 0'
             )
-        if not 0 <= self.balanced_share <= 1:
-            raise ConfigError(f'balanced_share is {self.balanced_share}, expected 0 to 1')
+        require(0 <= self.balanced_share <= 1, self, 'balanced_share', '0 to 1')
         if self.share < 0 or not 0 < self.scale_min <= self.scale_max:
             raise ConfigError(
                 f'share {self.share}, scale {self.scale_min} to {self.scale_max}: '
@@ -143,12 +168,16 @@ class StageConfig:
     accumulation: int = 1
 
     def __post_init__(self) -> None:
-        crop = (self.crop_height_px, self.crop_width_px)
-        counts = (self.iterations, *crop, self.batch_size, self.accumulation)
+        counts = (self.iterations, self.batch_size, self.accumulation)
         if min(counts) < 1:
             raise ConfigError(
-                f"stage '{self.name}': iterations, crop size, batch size and accumulation are "
-                f'{counts}, expected 1 or more of each'
+                f"stage '{self.name}': iterations, batch_size and accumulation are {counts}, "
+                'expected 1 or more of each'
+            )
+        if min(self.crop_height_px, self.crop_width_px) < MIN_CROP_PX:
+            raise ConfigError(
+                f"stage '{self.name}' has crops of {self.crop_height_px}x{self.crop_width_px} px, "
+                f'expected {MIN_CROP_PX} or more each way'
             )
         if sum(source.share for source in self.sources.values()) <= 0:
             raise ConfigError(f"stage '{self.name}' draws from no data set: give a share above 0")
@@ -161,14 +190,17 @@ class StageConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Where and how often things are written.
+    """Where a run computes and writes, and how often.
 
-    workers: processes that share the weights, each with one thread; 0 takes one process
-    with all threads. Two single-threaded workers beat one process with two threads by 1.5x
-    on 2 busy cores, because nothing waits for the slower core.
+    workers: on the CPU, processes that share the weights, each with one thread; 0 takes one
+    process with all threads. Two single-threaded workers beat one process with two threads by
+    1.5x on 2 busy cores, because nothing waits for the slower core. With device 'auto' it is
+    ignored where there is a GPU; with 'cuda' it is refused.
     device: 'auto' (a GPU where there is one), 'cpu' or 'cuda'.
+    loader_threads: threads that cut crops beside the steps; a worker has one of its own.
     precision: 'float32' or 'bfloat16' (autocast; NMF, norms and losses stay in float32).
-    loader_threads: threads that cut crops beside the steps.
+    checkpoint_every_s, validate_every_s: seconds between two; both come at the end as well.
+    validation_height_px, validation_width_px: network input, images are letterboxed to it.
     """
 
     output: str = 'out/training'
@@ -190,8 +222,10 @@ class RunConfig:
                 )
         if self.workers and self.device == 'cuda':
             raise ConfigError('workers share weights in main memory: with device cuda set it to 0')
-        if self.loader_threads < 1:
-            raise ConfigError(f'loader_threads is {self.loader_threads}, expected >= 1')
+        for name in ('workers', 'seed', 'checkpoint_every_s', 'validate_every_s'):
+            require(getattr(self, name) >= 0, self, name, '0 or more')
+        for name in ('loader_threads', 'validation_height_px', 'validation_width_px'):
+            require(getattr(self, name) >= 1, self, name, '1 or more')
 
 
 @dataclass(frozen=True)
@@ -210,12 +244,13 @@ class TrainingConfig:
             raise ConfigError(f'data set names are {names}, expected each once')
         if not self.stages:
             raise ConfigError('no stages: give at least one')
+        trained = [dataset.name for dataset in self.datasets if dataset.train_split]
         for stage in self.stages:
             for name in stage.sources:
-                if name not in names:
+                if name not in trained:
                     raise ConfigError(
-                        f"stage '{stage.name}' draws from data set '{name}', "
-                        f'which is not among {names}'
+                        f"stage '{stage.name}' draws from data set '{name}', which is not among "
+                        f'those with a train_split: {trained}'
                     )
 
     @property
@@ -233,6 +268,12 @@ class TrainingConfig:
                 return stage, iteration
             iteration -= stage.iterations
         return self.stages[-1], iteration
+
+
+def require(is_right: bool, config: object, name: str, expected: str) -> None:
+    """Raise ConfigError for a field of a configuration that is not as expected."""
+    if not is_right:
+        raise ConfigError(f'{name} is {getattr(config, name)}, expected {expected}')
 
 
 def expand_path(text: str) -> Path:

@@ -23,10 +23,11 @@ class LearningRateConfig:
     final_share: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.peak <= 0 or self.warmup < 0 or not 0 <= self.final_share <= 1:
+        is_right = self.peak > 0 and self.warmup >= 0 and self.power >= 0
+        if not is_right or not 0 <= self.final_share <= 1:
             raise ValueError(
-                f'learning rate peak={self.peak}, warmup={self.warmup}, '
-                f'final_share={self.final_share}: expected peak > 0, warmup >= 0, '
+                f'learning rate peak={self.peak}, warmup={self.warmup}, power={self.power}, '
+                f'final_share={self.final_share}: expected peak > 0, warmup and power >= 0, '
                 'final_share 0 to 1'
             )
 

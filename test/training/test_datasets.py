@@ -53,7 +53,9 @@ def test_a_label_mapping_file_must_be_for_the_label_spaces(config, tmp_path):
 def test_a_labelled_recording_gives_its_images(tmp_path, config):
     bag = tmp_path / 'bag'
     write_sample_bag(bag, SampleBagConfig(seed=1000, frames=3, height_px=64, width_px=128))
-    dataset = open_train(config, kind='bag', path=str(bag), label_space='cityscapes')
+    dataset = open_train(
+        config, kind='bag', path=str(bag), label_space='cityscapes', validation_split=''
+    )
     assert len(dataset) == 3
     truth = SampleDrive(1000, 3, 64, 128).render(1)
     assert np.array_equal(dataset[1].image, truth.image)
