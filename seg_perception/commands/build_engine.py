@@ -9,9 +9,7 @@ import contextlib
 import dataclasses
 import json
 import logging
-import os
 import re
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,10 +21,10 @@ from seg_perception.evaluation.files import replace_file
 
 if TYPE_CHECKING:
     from seg_perception.engines.base import CompileRequest
+    from seg_perception.engines.build_watch import BuildWatch
     from seg_perception.engines.engine_cache import CachedEngine, EngineKey
     from seg_perception.engines.model_file import ModelFile
     from seg_perception.engines.tensorrt_backend import TensorRtBackend
-    from seg_perception.engines.tensorrt_build import ProgressCallback
     from seg_perception.engines.tensorrt_plan import PlanMaker
 
 NAME = 'build-engine'
@@ -37,11 +35,11 @@ it: seg_perception/engines in $XDG_CACHE_HOME, by default in ~/.cache.
 
   seg_perception build-engine segnext_t_street                       for the GPU of this machine
   seg_perception build-engine segnext_t_street --target sm89         ahead of time, no GPU needed
-  seg_perception build-engine street.onnx --target sm86,sm89,sm120 --size 512x1024 --out t.engine
+  seg_perception build-engine street.onnx --target sm86,sm89,sm120 --size 512x1024 --out engines/
 
 An engine is for one camera size, network size and channel order. Building for targets takes
 TensorRT-RTX. To use an engine on another machine, copy its two files, .engine and .engine.json,
-into the same folder there.
+into the folder named above, of the user who runs the node there. Keep their names.
 """
 PRECISIONS = {'fp16': 'f16', 'bf16': 'bf16', 'fp32': 'f32'}
 
@@ -98,7 +96,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='default: tensorrt_rtx with --target, else the one for this GPU',
     )
     parser.add_argument(
-        '--out', type=Path, metavar='FILE', help='write the engine there, and not into the cache'
+        '--out',
+        type=Path,
+        metavar='FOLDER',
+        help='write the two files there, to be copied, and not into the cache',
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='write what was built as JSON')
 
@@ -106,7 +107,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Build, or find built, and report."""
     from seg_perception.engines.base import CompileRequest
-    from seg_perception.engines.engine_cache import CachedEngine, write_engine
     from seg_perception.engines.model_file import load_model_file
     from seg_perception.resources import find_model
 
@@ -125,24 +125,43 @@ def run(arguments: argparse.Namespace) -> int:
     )
     start_s = time.perf_counter()
     maker = make_maker(arguments, model, camera)
-    with leave_at_once_when_interrupted(), show_build() as on_progress:
-        if arguments.out is None:
-            cached = maker.find(on_progress)
-        else:
-            engine = maker.build(on_progress)
-            write_engine(arguments.out, maker.key, engine)
-            cached = CachedEngine(engine, False, arguments.out)
+    with show_build() as watch:
+        cached = find_or_build(maker, arguments.out, watch)
     report(maker.key, cached, time.perf_counter() - start_s, arguments.json)
+    if (arguments.target or arguments.out) and cached.path is not None:
+        print(
+            f'for another machine, copy it and {cached.path.name}.json into '
+            '~/.cache/seg_perception/engines of the user who runs the node there'
+        )
     return 0
 
 
-def require_writable(*paths: Path | None) -> None:
-    """Raise UserError for a file whose folder is not there, before minutes of work."""
-    for path in paths:
-        if path is not None and not path.absolute().parent.is_dir():
-            raise UserError(f'cannot write {path}: there is no folder {path.absolute().parent}')
-        if path is not None and path.is_dir():
-            raise UserError(f'cannot write {path}: it is a folder; name a file')
+def find_or_build(maker: PlanMaker, folder: Path | None, watch: BuildWatch) -> CachedEngine:
+    """Return the engine in a folder, or in the user's cache, built where it was not there.
+
+    Raises:
+        UserError: it cannot be built, or not be written into the folder.
+    """
+    if folder is None:
+        return maker.find() or maker.get(watch)
+    cache = maker.open_cache(folder)
+    found = cache.find() or cache.get(lambda: maker.build(watch), watch)
+    if found.path is None:
+        raise UserError(found.problem)
+    return found
+
+
+def require_writable(folder: Path | None, file: Path | None) -> None:
+    """Raise UserError for what cannot be written, before minutes of work."""
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f'cannot make the folder {folder}: {error}') from error
+    if file is not None and not file.absolute().parent.is_dir():
+        raise UserError(f'cannot write {file}: there is no folder {file.absolute().parent}')
+    if file is not None and file.is_dir():
+        raise UserError(f'cannot write {file}: it is a folder; name a file')
 
 
 def make_maker(
@@ -212,37 +231,19 @@ def report(key: EngineKey, cached: CachedEngine, seconds: float, json_path: Path
 
 
 @contextlib.contextmanager
-def leave_at_once_when_interrupted() -> Iterator[None]:
-    """End the process on an interrupt without taking it down in order.
-
-    Threads of TensorRT-RTX 1.7 outlive a cancelled build, and abort the process when they find
-    the interpreter gone. Nothing is lost: files are written after the build, the system gives the
-    lock back.
-    """
-    try:
-        yield
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr, flush=True)
-        os._exit(130)
-    except SystemExit as request:
-        code = request.code
-        os._exit(code if isinstance(code, int) else 1)
-
-
-@contextlib.contextmanager
-def show_build() -> Iterator[ProgressCallback]:
-    """Show a bar over the steps of a build, on a terminal and not in a log."""
+def show_build() -> Iterator[BuildWatch]:
+    """Show a bar over a build, on a terminal and not in a log."""
     from tqdm import tqdm
 
-    shown = ('', -1)
-    with tqdm(desc='building', unit='step', disable=None, leave=False) as bar:
+    from seg_perception.engines.build_watch import BuildWatch
 
-        def on_progress(phase: str, done: int, total: int) -> None:
-            nonlocal shown
-            if (phase, done) != shown:  # a phase has up to thousands of steps
-                shown = (phase, done)
-                bar.total = total
-                bar.n = done
-                bar.set_postfix_str(phase)
+    layout = '{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}'
+    with tqdm(
+        desc='building', total=100, bar_format=layout, disable=None, leave=False
+    ) as bar:
 
-        yield on_progress
+        def show(phase: str, share: float) -> None:
+            bar.n = 100 * share
+            bar.set_postfix_str(phase)
+
+        yield BuildWatch(show)

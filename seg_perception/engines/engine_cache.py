@@ -16,11 +16,13 @@ import json
 import logging
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from seg_perception.engines.build_watch import BuildWatch
 from seg_perception.errors import UserError
 from seg_perception.evaluation.files import replace_file
 
@@ -33,6 +35,8 @@ LOCK_SUFFIX = '.lock'
 PLAN_BYTES = 'plan_bytes'
 PLAN_SHA256 = 'plan_sha256'
 FACTS = 'facts'
+WAITING = 'waiting for another process that builds it'
+LOCK_POLL_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -100,11 +104,19 @@ class KeptEngine:
 
 @dataclass(frozen=True)
 class CachedEngine:
-    """An engine, and whether it was there already. path: None where it could not be kept."""
+    """An engine, and where it is kept.
+
+    Attributes:
+        engine: itself.
+        is_hit: it was there already.
+        path: of the plan; None where it could not be kept.
+        problem: why it could not, '' where it is.
+    """
 
     engine: KeptEngine
     is_hit: bool
     path: Path | None
+    problem: str = ''
 
 
 def find_engine_directory() -> Path:
@@ -124,65 +136,94 @@ def find_engine_directory() -> Path:
     return cache_home / 'seg_perception' / 'engines'
 
 
-def get_engine(
-    folder: Path,
-    model_name: str,
-    key: EngineKey,
-    build: Callable[[], KeptEngine],
-    rebuild: bool = False,
-) -> CachedEngine:
-    """Return the engine of a key: the kept one, or else built and kept.
+class EngineCache:
+    """The place of one engine in a folder of engines."""
 
-    Of two processes that want the same engine one builds and the other waits. Where the folder
-    cannot be written the engine is built and not kept, with a warning.
+    def __init__(self, folder: Path, model_name: str, key: EngineKey) -> None:
+        """Name the place.
 
-    Args:
-        folder: of all engines; made if need be.
-        model_name: for the name of the files.
-        key: what the engine must have been built from.
-        build: makes the engine; its errors are passed on.
-        rebuild: build also where a kept engine looks right: it did not load.
-    """
-    path = folder / (key.name_place(model_name) + PLAN_SUFFIX)
-    with contextlib.ExitStack() as stack:
+        Args:
+            folder: of all engines; made if need be.
+            model_name: for the name of the files.
+            key: what the engine must have been built from.
+        """
+        self._folder = folder
+        self._key = key
+        self.path = folder / (key.name_place(model_name) + PLAN_SUFFIX)
+
+    def find(self) -> CachedEngine | None:
+        """Return the kept engine if it is whole and of this key; waits for nobody."""
         try:
-            stack.enter_context(lock_file(add_suffix(path, LOCK_SUFFIX)))
-        except OSError as error:
-            LOGGER.warning('engines cannot be kept in %s: %s', folder, error)
-            return CachedEngine(build(), False, None)
-        if not rebuild:
-            kept = read_engine(path, key)
-            if kept is not None:
-                return CachedEngine(kept, True, path)
-        engine = build()
+            return CachedEngine(read_engine(self.path, self._key), True, self.path)
+        except UnusableEngineError:
+            return None
+
+    def get(
+        self,
+        build: Callable[[], KeptEngine],
+        watch: BuildWatch,
+        is_broken: bool = False,
+    ) -> CachedEngine:
+        """Return the kept engine, or else build and keep it.
+
+        Of two processes that want the same engine one builds and the other waits. Where the
+        folder cannot be written the engine is built and not kept, with a warning.
+
+        Args:
+            build: makes the engine; its errors are passed on.
+            watch: told when another process is waited for; ends that when it is cancelled.
+            is_broken: build also where a kept engine looks right: it did not load.
+
+        Raises:
+            BuildCancelledError: the watch was cancelled.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(lock_file(add_suffix(self.path, LOCK_SUFFIX), watch))
+            except OSError as error:
+                problem = f'engines cannot be kept in {self._folder}: {error}'
+                LOGGER.warning('%s', problem)
+                return CachedEngine(build(), False, None, problem)
+            try:
+                if not is_broken:
+                    return CachedEngine(read_engine(self.path, self._key), True, self.path)
+            except UnusableEngineError as error:
+                if str(error):
+                    LOGGER.warning('building the engine again: %s', error)
+            return self._keep(build())
+
+    def _keep(self, engine: KeptEngine) -> CachedEngine:
         try:
-            write_engine(path, key, engine)
+            write_engine(self.path, self._key, engine)
         except UserError as error:
-            LOGGER.warning('the engine runs, but is not kept for the next start: %s', error)
-            return CachedEngine(engine, False, None)
-        return CachedEngine(engine, False, path)
+            problem = f'the engine runs, but is not kept for the next start: {error}'
+            LOGGER.warning('%s', problem)
+            return CachedEngine(engine, False, None, problem)
+        return CachedEngine(engine, False, self.path)
 
 
-def read_engine(path: Path, key: EngineKey) -> KeptEngine | None:
-    """Return a kept engine if it is whole and of this key; else log why not and return None."""
+class UnusableEngineError(Exception):
+    """A kept engine that is not to be used; the message says why, '' where there is none."""
+
+
+def read_engine(path: Path, key: EngineKey) -> KeptEngine:
+    """Return a kept engine; raises UnusableEngineError unless it is whole and of this key."""
     try:
         sidecar = json.loads(add_suffix(path, SIDECAR_SUFFIX).read_text(encoding='utf-8'))
         plan = path.read_bytes()
         if not isinstance(sidecar, dict):
             raise ValueError('no JSON object')
-    except FileNotFoundError:
-        return None
+    except FileNotFoundError as error:
+        raise UnusableEngineError from error
     except (OSError, ValueError) as error:
-        LOGGER.warning('building the engine again: %s cannot be read (%s)', path, error)
-        return None
+        raise UnusableEngineError(f'{path} cannot be read ({error})') from error
     reason = key.find_difference(sidecar)
     if not reason and len(plan) != sidecar.get(PLAN_BYTES):
         reason = f'{path} has {len(plan)} bytes of {sidecar.get(PLAN_BYTES)}'
     if not reason and hashlib.sha256(plan).hexdigest() != sidecar.get(PLAN_SHA256):
         reason = f'{path} is damaged: its hash is not that in its {SIDECAR_SUFFIX} file'
     if reason:
-        LOGGER.warning('building the engine again: %s', reason)
-        return None
+        raise UnusableEngineError(reason)
     return KeptEngine(plan, sidecar.get(FACTS, {}))
 
 
@@ -215,20 +256,31 @@ def add_suffix(path: Path, suffix: str) -> Path:
 
 
 @contextlib.contextmanager
-def lock_file(path: Path) -> Iterator[None]:
+def lock_file(path: Path, watch: BuildWatch) -> Iterator[None]:
     """Hold a file's lock, alone among all processes; a process that ends gives it back.
 
     Raises:
         OSError: the file cannot be made.
+        BuildCancelledError: the watch was cancelled while another process had the lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            LOGGER.warning('another process builds this engine (%s); waiting for it', path)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        while not try_lock(descriptor):
+            if watch.phase != WAITING:
+                LOGGER.warning('another process builds this engine (%s); waiting for it', path)
+                watch.report(WAITING, 0.0)
+            time.sleep(LOCK_POLL_S)
+            watch.require_wanted()
         yield
     finally:
         os.close(descriptor)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take a file's lock if no other process has it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

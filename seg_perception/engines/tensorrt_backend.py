@@ -15,6 +15,7 @@ from seg_perception.engines.base import (
     choose_precision,
     require_image,
 )
+from seg_perception.engines.build_watch import BuildWatch, NotBuiltError
 from seg_perception.engines.contract import BackendUnavailableError, EngineError
 from seg_perception.engines.cuda_device import Buffer, CudaDevice, RoundTrip
 from seg_perception.engines.model_file import ModelFile
@@ -33,7 +34,7 @@ LOGGER = logging.getLogger(__name__)
 
 
 class TensorRtBackend:
-    """A model in TensorRT; see `base.Backend`."""
+    """A model in TensorRT; see `base.BuildingBackend`."""
 
     name = 'tensorrt'
 
@@ -76,6 +77,7 @@ class TensorRtBackend:
         self._capability = capability
         self._dla_core = dla_core
         self.threads = 0
+        self.cache_problem = ''
         title = 'TensorRT-RTX' if self.name == 'tensorrt_rtx' else 'TensorRT'
         place = f' and DLA core {dla_core}' if dla_core >= 0 else ''
         self.description = (
@@ -83,22 +85,35 @@ class TensorRtBackend:
         )
 
     def compile(self, request: CompileRequest) -> Session:
+        """Take the engine for one camera from the cache, or build it; errors as there."""
+        return self.load_or_build(request, BuildWatch())
+
+    def load_or_build(
+        self, request: CompileRequest, watch: BuildWatch, may_build: bool = True
+    ) -> Session:
         """Take the engine for one camera from the cache, or build it (seconds to minutes).
 
         Raises:
             BackendUnavailableError: it cannot be built or loaded here, or memory is out.
             EngineError: the graph or a size cannot be used.
+            NotBuiltError: it is not there, and may not be built now.
+            BuildCancelledError: the watch was cancelled.
         """
         maker = self.make_plan_maker(request)
         found = maker.find()
-        engine = self._load(found.engine.plan)
-        if engine is None and found.is_hit:
-            LOGGER.warning(
-                'building the engine again: %s does not load (%s)',
-                found.path,
-                self._log.describe(),
-            )
-            engine = self._load(maker.find(rebuild=True).engine.plan)
+        engine = None if found is None else self._load(found.engine.plan)
+        if engine is None:
+            if not may_build:
+                raise NotBuiltError(f'{self.name} has no engine for {request} yet')
+            if found is not None:
+                LOGGER.warning(
+                    'building the engine again: %s does not load (%s)',
+                    found.path,
+                    self._log.describe(),
+                )
+            found = maker.get(watch, is_broken=found is not None)
+            engine = self._load(found.engine.plan)
+            self.cache_problem = found.problem
         if engine is None:
             raise BackendUnavailableError(
                 f'{self.name} cannot load its engine on {self._gpu}: {self._log.describe()}'

@@ -10,12 +10,11 @@ compute capabilities that it is told.
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from seg_perception.engines.build_watch import ProgressCallback
 from seg_perception.engines.contract import BackendUnavailableError, EngineError
 
 # Modules that hold each library, the first that is there is taken.
@@ -27,8 +26,6 @@ INSTALL = {
     'tensorrt': 'pip install tensorrt, or use that of JetPack',
     'tensorrt_rtx': 'pip install tensorrt-rtx-cu13-libs tensorrt-rtx-cu13-bindings',
 }
-# Innermost phase of a build under way; steps done of the outermost one, and all of them.
-ProgressCallback = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -157,45 +154,24 @@ def build_plan(
     settings: BuildSettings,
     on_progress: ProgressCallback | None = None,
 ) -> BuiltPlan:
-    """Build an engine from an ONNX graph with fixed shapes.
-
-    The build runs in a thread of its own, so that an interrupt ends it at the next step.
+    """Build an engine from an ONNX graph with fixed shapes, in this process.
 
     Args:
         library: the library to build with.
         graph: serialised ONNX, its types as they are to be computed.
         settings: how.
-        on_progress: called in that thread.
+        on_progress: told of each step.
 
     Raises:
         BackendUnavailableError: the library cannot build here (no GPU and no targets, memory).
         EngineError: an unknown target, or the library refuses the graph.
     """
     require_targets(library, settings.targets)
-    builder = EngineBuilder(library, on_progress)
-    results: list[BuiltPlan | Exception] = []
-
-    def work() -> None:
-        try:
-            results.append(builder.build(graph, settings))
-        except Exception as error:  # raised again in the caller's thread
-            results.append(error)
-
-    thread = threading.Thread(target=work, name='engine build')
-    thread.start()
-    try:
-        while thread.is_alive():
-            thread.join(0.1)
-    finally:
-        builder.is_cancelled = True
-        thread.join()
-    if isinstance(results[0], Exception):
-        raise results[0]
-    return results[0]
+    return EngineBuilder(library, on_progress).build(graph, settings)
 
 
 class EngineBuilder:
-    """One build. is_cancelled: set it to end the build at its next step."""
+    """One build."""
 
     def __init__(self, library: TensorRtLibrary, on_progress: ProgressCallback | None) -> None:
         """Keep the library; nothing is built yet."""
@@ -203,7 +179,6 @@ class EngineBuilder:
         self._module = library.module
         self._on_progress = on_progress
         self._log = LogKeeper(library)
-        self.is_cancelled = False
 
     def build(self, graph: bytes, settings: BuildSettings) -> BuiltPlan:
         """Parse and build; arguments and errors as `build_plan`."""
@@ -267,31 +242,64 @@ class EngineBuilder:
 
     def _make_monitor(self) -> Any:
         base = self._module.IProgressMonitor
-        builder = self
-        report = self._on_progress or (lambda phase, done, total: None)
-        phases: dict[str, int] = {}  # those under way and their steps, the outermost first
-        done = 0
+        report = self._on_progress or (lambda phase, share: None)
+        phases = PhaseStack()
 
         class Monitor(base):  # type: ignore[misc, valid-type]
             def __init__(self) -> None:
                 base.__init__(self)
 
             def phase_start(self, phase_name: str, parent_phase: str, num_steps: int) -> None:
-                phases[phase_name] = num_steps
-                report(phase_name, done, next(iter(phases.values())))
+                phases.start(phase_name, num_steps)
+                report(phase_name, phases.share)
 
             def step_complete(self, phase_name: str, step: int) -> bool:
-                nonlocal done
-                if phase_name == next(iter(phases), ''):
-                    done = step + 1
-                report(phase_name, done, next(iter(phases.values()), 0))
-                return not builder.is_cancelled
+                phases.complete_step(phase_name, step)
+                report(phase_name, phases.share)
+                return True
 
             def phase_finish(self, phase_name: str) -> None:
-                phases.pop(phase_name, None)
+                phases.finish(phase_name)
 
         self._monitor = Monitor()  # the configuration does not keep it alive
         return self._monitor
+
+
+class PhaseStack:
+    """The phases of a build under way, each one a step of the one around it.
+
+    Nearly all time goes by in one of the six steps of the outermost phase, so that those inside
+    count in parts of it.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is under way."""
+        self._steps: dict[str, tuple[int, int]] = {}  # done and all, the outermost first
+
+    def start(self, phase: str, steps: int) -> None:
+        """Begin a phase."""
+        self._steps[phase] = (0, max(steps, 1))
+
+    def complete_step(self, phase: str, step: int) -> None:
+        """Note that a step, counted from 0, is done."""
+        if phase in self._steps:
+            total = self._steps[phase][1]
+            self._steps[phase] = (min(step + 1, total), total)
+
+    def finish(self, phase: str) -> None:
+        """End a phase and what is left inside of it."""
+        names = list(self._steps)
+        for name in names[names.index(phase) if phase in names else len(names) :]:
+            del self._steps[name]
+
+    @property
+    def share(self) -> float:
+        """Share of the build that is done, 0 to 1."""
+        share, step = 0.0, 1.0
+        for done, total in self._steps.values():
+            share += step * done / total
+            step /= total
+        return min(share, 1.0)
 
 
 def describe_tensor(tensor: Any) -> TensorFacts:

@@ -11,22 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from seg_perception.engines.base import CompileRequest
+from seg_perception.engines.build_process import build_apart
+from seg_perception.engines.build_watch import BuildWatch
 from seg_perception.engines.engine_cache import (
     CachedEngine,
+    EngineCache,
     EngineKey,
     KeptEngine,
     find_engine_directory,
-    get_engine,
 )
 from seg_perception.engines.half_precision import convert_precision
 from seg_perception.engines.model_file import ModelFile
 from seg_perception.engines.prelude import specialise
-from seg_perception.engines.tensorrt_build import (
-    BuildSettings,
-    ProgressCallback,
-    TensorRtLibrary,
-    build_plan,
-)
+from seg_perception.engines.tensorrt_build import BuildSettings, TensorRtLibrary
 from seg_perception.errors import UserError
 from seg_perception.evaluation.files import replace_file
 
@@ -93,39 +90,49 @@ class PlanMaker:
             },
         )
 
-    def find(
-        self, on_progress: ProgressCallback | None = None, rebuild: bool = False
-    ) -> CachedEngine:
+    def find(self) -> CachedEngine | None:
+        """Return the engine from the user's cache if it is there and of the key."""
+        try:
+            return self._open_cache().find()
+        except UserError:
+            return None
+
+    def get(self, watch: BuildWatch, is_broken: bool = False) -> CachedEngine:
         """Return the engine from the user's cache, or build it and keep it there.
+
+        Args:
+            watch: follows the build.
+            is_broken: build also where a kept engine looks right: it did not load.
 
         Raises:
             BackendUnavailableError: the library cannot build here.
             EngineError: it refuses the graph.
+            BuildCancelledError: the watch was cancelled.
         """
         try:
-            folder = find_engine_directory()
+            cache = self._open_cache()
         except UserError as error:
-            LOGGER.warning('the engine is built and not kept: %s', error)
-            return CachedEngine(self.build(on_progress), False, None)
-        timings = folder / f'{self._library.name}-{self._library.version}.timing'
-        return get_engine(
-            folder,
-            self._model_name,
-            self.key,
-            lambda: self.build(on_progress, timings),
-            rebuild,
-        )
+            problem = f'the engine is built and not kept: {error}'
+            LOGGER.warning('%s', problem)
+            return CachedEngine(self.build(watch), False, None, problem)
+        timings = cache.path.with_name(f'{self._library.name}-{self._library.version}.timing')
+        return cache.get(lambda: self.build(watch, timings), watch, is_broken)
 
-    def build(
-        self, on_progress: ProgressCallback | None = None, timings: Path | None = None
-    ) -> KeptEngine:
-        """Build the plan; timings: file of the timing cache. Errors as `find`."""
+    def open_cache(self, folder: Path) -> EngineCache:
+        """Return the engine's place in a folder of engines."""
+        return EngineCache(folder, self._model_name, self.key)
+
+    def _open_cache(self) -> EngineCache:
+        return self.open_cache(find_engine_directory())
+
+    def build(self, watch: BuildWatch, timings: Path | None = None) -> KeptEngine:
+        """Build the plan; timings: file of the timing cache. Errors as `get`."""
         has_timings = self._library.name == 'tensorrt'
         before = read_timings(timings) if has_timings else None
         targets = () if self._request.gpu else self._request.compute_capabilities
         settings = BuildSettings(targets, before, self._request.dla_core)
         LOGGER.info('building an engine with %s for %s', self._library.name, self.key.shapes)
-        built = build_plan(self._library, self._graph, settings, on_progress)
+        built = build_apart(self._library.name, self._graph, settings, watch)
         if timings is not None and built.timing_cache:
             keep_timings(timings, built.timing_cache)
         facts: dict[str, Any] = {

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from seg_perception.engines.build_watch import BuildCancelledError, BuildWatch
 from seg_perception.engines.engine_cache import (
-    CachedEngine,
+    EngineCache,
     EngineKey,
     KeptEngine,
     find_engine_directory,
-    get_engine,
 )
 
 KEY = EngineKey(
@@ -48,6 +48,12 @@ class Builder:
 @pytest.fixture
 def build() -> Builder:
     return Builder()
+
+
+def get_engine(folder, model_name, key, build, is_broken=False):
+    """Look as a start of the node does."""
+    cache = EngineCache(folder, model_name, key)
+    return (None if is_broken else cache.find()) or cache.get(build, BuildWatch(), is_broken)
 
 
 def find_plan(folder: Path) -> Path:
@@ -120,15 +126,39 @@ def test_damaged_engine_is_built_again(tmp_path, build, caplog, damage, reason):
 
 def test_engine_that_does_not_load_is_built_again_on_request(tmp_path, build):
     get_engine(tmp_path, 'street', KEY, build)
-    assert not get_engine(tmp_path, 'street', KEY, build, rebuild=True).is_hit
+    assert not get_engine(tmp_path, 'street', KEY, build, is_broken=True).is_hit
     assert build.builds == 2
 
 
 def test_folder_that_cannot_be_made_leaves_the_engine_uncached(tmp_path, build, caplog):
     (tmp_path / 'file').write_text('in the way')
     found = get_engine(tmp_path / 'file' / 'engines', 'street', KEY, build)
-    assert found == CachedEngine(KeptEngine(PLAN, {'inputs': ['image']}), False, None)
-    assert 'engines cannot be kept in' in caplog.text
+    assert (found.engine.plan, found.is_hit, found.path) == (PLAN, False, None)
+    assert found.problem.startswith(f'engines cannot be kept in {tmp_path}')
+    assert found.problem in caplog.text
+
+
+def test_engine_in_a_folder_that_cannot_be_written_is_used(tmp_path, build, monkeypatch):
+    get_engine(tmp_path, 'street', KEY, build)
+
+    def refuse(*arguments, **options):
+        raise OSError('read-only file system')
+
+    monkeypatch.setattr(os, 'open', refuse)
+    assert get_engine(tmp_path, 'street', KEY, build).is_hit
+
+
+def test_wait_for_another_process_ends_when_the_build_is_cancelled(tmp_path, build):
+    cache = EngineCache(tmp_path, 'street', KEY)
+    watch = BuildWatch(lambda phase, share: watch.cancel())
+    process = start(tmp_path)
+    wait_for_build(tmp_path)
+    with pytest.raises(BuildCancelledError):
+        cache.get(build, watch)
+    assert watch.phase == 'waiting for another process that builds it'
+    process.kill()
+    process.communicate()
+    assert build.builds == 0
 
 
 def test_failed_build_leaves_no_engine(tmp_path, build):
@@ -144,7 +174,8 @@ def test_failed_build_leaves_no_engine(tmp_path, build):
 PROCESS = """
 import json, logging, resource, signal, sys, time
 from pathlib import Path
-from seg_perception.engines.engine_cache import EngineKey, KeptEngine, get_engine
+from seg_perception.engines.build_watch import BuildWatch
+from seg_perception.engines.engine_cache import EngineCache, EngineKey, KeptEngine
 logging.basicConfig(level=logging.WARNING)
 folder, values, limit = Path(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3])
 values['compute_capabilities'] = tuple(values['compute_capabilities'])
@@ -158,7 +189,7 @@ def build():
     time.sleep(1.0)
     return KeptEngine(bytes(25600), {})
 
-found = get_engine(folder, 'street', EngineKey(**values), build)
+found = EngineCache(folder, 'street', EngineKey(**values)).get(build, BuildWatch())
 print(found.is_hit, found.path, len(found.engine.plan))
 """
 
@@ -174,6 +205,13 @@ def start(folder: Path, file_limit_bytes: int = 0) -> subprocess.Popen:
     )
 
 
+def wait_for_build(folder: Path) -> None:
+    """Wait until a process builds."""
+    deadline_s = time.monotonic() + 30
+    while not (folder / 'builds').exists() and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+
+
 def test_of_two_processes_one_builds_and_one_waits(tmp_path):
     processes = [start(tmp_path), start(tmp_path)]
     answers = [process.communicate(timeout=60) for process in processes]
@@ -184,9 +222,7 @@ def test_of_two_processes_one_builds_and_one_waits(tmp_path):
 
 def test_process_that_dies_while_building_blocks_nobody(tmp_path, build):
     process = start(tmp_path)
-    deadline_s = time.monotonic() + 30
-    while not (tmp_path / 'builds').exists() and time.monotonic() < deadline_s:
-        time.sleep(0.02)
+    wait_for_build(tmp_path)
     process.kill()
     process.communicate()
     assert not get_engine(tmp_path, 'street', KEY, build).is_hit

@@ -8,6 +8,7 @@ import ast
 import inspect
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -186,7 +187,8 @@ def test_interrupt_ends_a_build_and_leaves_no_engine(tmp_path):
         (('--target', 'sm90'), 'does not build for sm90; it knows sm75, sm80, sm86, sm89'),
         ((), 'no NVIDIA driver on this machine; to build without one, name'),
         (('--target', 'sm89', '--library', 'tensorrt'), 'tensorrt is not installed'),
-        (('--target', 'sm89', '--out', '/nowhere/e.engine'), 'there is no folder /nowhere'),
+        (('--target', 'sm89', '--json', '/nowhere/e.json'), 'there is no folder /nowhere'),
+        (('--target', 'sm89', '--out', __file__), f'cannot make the folder {__file__}'),
         (('--target', 'sm89', '--size', '16x16'), 'expected a whole number of pixels from 32'),
     ],
 )
@@ -199,14 +201,20 @@ def test_what_cannot_be_built_is_said_in_one_line(tmp_path, options, message):
     assert log.count('\n') == 1
 
 
-def test_engine_goes_to_a_named_file(tmp_path, model):
-    path = tmp_path / 'street.engine'
-    process = start_build(tmp_path, str(model.path), *TINY_OPTIONS, '--out', str(path))
+def test_engine_in_a_named_folder_is_found_once_it_is_copied(tmp_path, model):
+    """As from a workstation to a robot."""
+    workstation, robot = tmp_path / 'workstation', tmp_path / 'robot'
+    workstation.mkdir()
+    process = start_build(workstation, str(model.path), *TINY_OPTIONS, '--out', 'made')
     out, log = process.communicate(timeout=240)
     assert process.returncode == 0, log
-    assert str(path) in out
-    sidecar = json.loads((tmp_path / 'street.engine.json').read_text())
-    assert sidecar['plan_bytes'] == path.stat().st_size
+    assert 'copy it and random.tensorrt_rtx.f16' in out
+    folder = robot / 'seg_perception' / 'engines'
+    folder.mkdir(parents=True)
+    for path in (workstation / 'made').glob('*.engine*'):
+        shutil.copy(path, folder)
+    found, log = build_tiny(robot, model)
+    assert (found['from_cache'], log) == (True, '')
 
 
 def simulate_rounding(model: onnx.ModelProto, precision: str) -> onnx.ModelProto:
