@@ -31,7 +31,8 @@ class DatasetConfig:
     is ''.
     validation_step: every how many images validation takes.
     refinement: folder of NAME.png with ids of the network's label space, of a teacher say: where
-    a label accepts several classes and one of them is there, that one is learnt.
+    a label accepts several classes and one of them is there, that one is learnt. Validation
+    does not read it.
     only, exclude: parts of image names that are used, or left out ('0006R0' holds a CamVid drive
     out).
     """
