@@ -14,8 +14,8 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export AMENT_PREFIX_PATH := $(CURDIR)/$(VENV)
-export ROS_HOME := $(CURDIR)/work/ros_home
-export ROS_LOG_DIR := $(CURDIR)/work/ros_log
+export ROS_HOME := $(CURDIR)/out/ros_home
+export ROS_LOG_DIR := $(CURDIR)/out/ros_log
 export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 export FASTDDS_DEFAULT_PROFILES_FILE := $(CURDIR)/config/fastdds.xml
 # A domain of its own per checkout, so that a robot's topics on the same machine stay apart.
@@ -84,4 +84,4 @@ PIP_TENSORRT := .venv-tensorrt/bin/python -m pip --disable-pip-version-check ins
 	then touch $@; else echo 'TensorRT-RTX was not installed; tests build no engines'; fi
 
 clean:
-	rm -rf $(VENV) .venv-reference .venv-colcon .venv-tensorrt out work build *.egg-info
+	rm -rf $(VENV) .venv-reference .venv-colcon .venv-tensorrt out build *.egg-info
