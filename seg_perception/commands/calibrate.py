@@ -36,7 +36,9 @@ whose last layer is divided by it: the same masks at the same speed, another con
 The temperature minimises the negative log-likelihood (NLL) of the labels; a label that accepts
 several of the model's classes has the sum of their probabilities. ECE is the expected calibration
 error, 15 bins. Both are measured on pixels drawn from the same images and their logits;
-`evaluate-images` measures what the node publishes. The layouts are those of
+`evaluate-images` measures what the node publishes. A better NLL can come with a worse ECE, most
+of all for a model that is honest already: that is said in a line of its own, and `ece_is_worse`
+is true in the JSON. The layouts are those of
 `seg_perception evaluate-images --help`. A file that is calibrated already is refined: its new
 temperature is the product. Calibrate anew after each `seg_perception export`.
 """
@@ -104,6 +106,13 @@ def run(arguments: argparse.Namespace) -> int:
         ('after', f'{after.nll:.4f}', f'{after.ece:.4f}'),
     ]
     print(format_table(rows, ('', 'NLL', 'ECE')))
+    ece_is_worse = after.has_worse_ece_than(before)
+    if ece_is_worse:
+        print(
+            f'  WARNING: the calibration error rose from {before.ece:.4f} to {after.ece:.4f}, '
+            f'though the likelihood is better: keep {model_path}, or compare both on other '
+            'images with evaluate-images before you use the new file'
+        )
     if arguments.json is not None:
         summary |= {
             'out': str(arguments.out),
@@ -114,6 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
             'nll_after': after.nll,
             'ece_before': before.ece,
             'ece_after': after.ece,
+            'ece_is_worse': ece_is_worse,
             'pixels': len(sample.labels),
             'images': sample.images,
             'label_space': split.label_space.name,

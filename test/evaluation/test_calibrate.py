@@ -64,6 +64,7 @@ def test_confidence_becomes_honest_and_masks_stay(drive, tmp_path, capsys):
     assert found['ece_before'] > 0.1
     assert found['ece_after'] < 0.02
     assert found['nll_after'] < found['nll_before']
+    assert found['ece_is_worse'] is False and 'WARNING' not in text
     assert load_model_file(out).metadata.temperature == found['temperature']
 
     scores = []
@@ -77,6 +78,35 @@ def test_confidence_becomes_honest_and_masks_stay(drive, tmp_path, capsys):
     assert after['pixel_accuracy'] == pytest.approx(before['pixel_accuracy'], abs=1e-3)
     # what the decode publishes is as honest as the logits that were sampled
     assert after['ece'] < 0.03 < before['ece']
+
+
+def test_a_larger_calibration_error_is_said(drive, tmp_path, capsys):
+    # right everywhere, but for the few places of which the model is most sure
+    folder = tmp_path / 'data'
+    folder.mkdir()
+    rows, columns = (axis.ravel() for axis in np.indices(SIZE))
+    engine = load_engine(EngineConfig(str(drive[0]), backend='openvino', precision='f32'))
+    for path in sorted(drive[1].glob('*_leftImg8bit.png')):
+        image = cv2.imread(str(path))
+        image_logits = engine.infer(np.ascontiguousarray(image[..., ::-1]))
+        logits = sample_logits(image_logits, engine.sampling_grid(SIZE), rows, columns)
+        order = logits.argsort(axis=1)
+        margin = np.diff(np.sort(logits, axis=1)[:, -2:], axis=1)[:, 0]
+        is_sure = margin > np.quantile(margin, 0.98)
+        label = np.where(is_sure, order[:, -2], order[:, -1]).reshape(SIZE).astype(np.uint8)
+        cv2.imwrite(str(folder / path.name), image)
+        name = path.name.replace('leftImg8bit', 'gtFine_labelTrainIds')
+        cv2.imwrite(str(folder / name), label)
+    engine.close()
+    figures = tmp_path / 'figures.json'
+    arguments = list_arguments((drive[0], folder), '--out', str(tmp_path / 'c.onnx'))
+    assert main(['calibrate', *arguments, '--json', str(figures)]) == 0
+    found = json.loads(figures.read_text())
+    assert found['nll_after'] < found['nll_before'] and found['ece_after'] > found['ece_before']
+    assert found['ece_is_worse'] is True
+    (line,) = [row for row in capsys.readouterr().out.splitlines() if 'WARNING' in row]
+    assert f'rose from {found["ece_before"]:.4f} to {found["ece_after"]:.4f}' in line
+    assert f'keep {drive[0]}' in line
 
 
 @pytest.mark.parametrize(
