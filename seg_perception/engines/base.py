@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from seg_perception.engines.build_watch import BuildWatch
 from seg_perception.engines.contract import EngineError
 
 # Precisions that some backend can run; 'auto' takes the fastest that keeps the masks.
-PRECISIONS = ('auto', 'f32', 'bf16', 'f16')
+PRECISIONS = ('auto', 'f32', 'bf16', 'f16', 'int8')
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Backend(Protocol):
 
     Attributes:
         name: 'openvino', 'torch', ...
-        precision: type in which it computes, 'f32', 'bf16' or 'f16'.
+        precision: type in which it computes, 'f32', 'bf16', 'f16' or 'int8'.
         threads: CPU threads it uses; 0 where the device is no CPU.
         description: library, version and device in a few words.
     """
@@ -66,6 +67,44 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Free the model."""
+
+
+@runtime_checkable
+class BuildingBackend(Backend, Protocol):
+    """A backend that builds engines for minutes, and keeps them for the next start.
+
+    Attributes:
+        cache_problem: why the last engine could not be kept, '' where it is.
+    """
+
+    cache_problem: str
+
+    def load_or_build(
+        self, request: CompileRequest, watch: BuildWatch, may_build: bool = True
+    ) -> Session:
+        """Compile for one camera, from the engine that is kept where there is one.
+
+        Sessions may run in another thread meanwhile.
+
+        Args:
+            request: the camera and the network.
+            watch: told of the progress; ends a build when it is cancelled.
+            may_build: False takes what is kept and builds nothing.
+
+        Raises:
+            NotBuiltError: it would have to be built, and may not be.
+            BuildCancelledError: the watch was cancelled.
+            EngineError: that fails.
+        """
+
+
+def compile_on(
+    backend: Backend, request: CompileRequest, watch: BuildWatch, may_build: bool = True
+) -> Session:
+    """Compile for one camera; arguments and errors as `BuildingBackend.load_or_build`."""
+    if isinstance(backend, BuildingBackend):
+        return backend.load_or_build(request, watch, may_build)
+    return backend.compile(request)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,8 @@ class BuildWatch:
         self.share = 0.0
         self.is_cancelled = False
         self._on_progress = on_progress
-        self._lock = threading.Lock()
+        # may be taken again: a signal's handler cancels, in the thread that it interrupts
+        self._lock = threading.RLock()
         self._stop: Callable[[], None] | None = None
 
     def report(self, phase: str, share: float) -> None:
@@ -50,6 +51,11 @@ class BuildWatch:
         self.share = max(self.share, share)
         if self._on_progress is not None:
             self._on_progress(phase, self.share)
+
+    def restart(self) -> None:
+        """Begin anew, with another builder."""
+        self.phase = ''
+        self.share = 0.0
 
     def require_wanted(self) -> None:
         """Raise BuildCancelledError once the build is cancelled."""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from importlib import import_module
 
@@ -47,6 +48,7 @@ class BackendEntry:
         return backend_class(model, config.precision, config.threads, config.dla_core)
 
 
+LOGGER = logging.getLogger(__name__)
 # Two that do the same for different GPUs: with one in use the other is not missed.
 TENSORRT = ('tensorrt', 'tensorrt_rtx')
 # Fastest first: the order in which 'auto' tries them.
@@ -80,6 +82,8 @@ class EngineConfig:
         dla_core: accelerator core of a Jetson, for TensorRT; -1 for none.
         allow_fallback: take the next backend, precision or device where the one that was asked for
             is not available, instead of raising.
+        build_in_background: where an engine has to be built for minutes, run on the next
+            backend that does not until it is ready; where there is none, wait.
     """
 
     model_path: str
@@ -91,6 +95,7 @@ class EngineConfig:
     threads: int = 0
     dla_core: int = -1
     allow_fallback: bool = True
+    build_in_background: bool = False
 
 
 def load_engine(config: EngineConfig) -> Engine:
@@ -112,7 +117,10 @@ def load_engine(config: EngineConfig) -> Engine:
     model = load_model_file(config.model_path)
     contract = model.metadata.input.override(config.height_px, config.width_px, config.fit)
     chooser = BackendChooser(config, model)
-    return Engine(chooser.choose(), model.metadata, contract, chooser.choose_after)
+    choose_stand_in = chooser.choose_stand_in if config.build_in_background else None
+    return Engine(
+        chooser.choose(), model.metadata, contract, chooser.choose_after, choose_stand_in
+    )
 
 
 class BackendChooser:
@@ -146,6 +154,25 @@ class BackendChooser:
         """Load the next backend after the one in use, the last loaded, failed to compile."""
         self._note(self._loaded, error)
         return self.choose()
+
+    def choose_stand_in(self) -> BackendChoice | None:
+        """Load the next backend that does not build for minutes; None where there is none.
+
+        It is not taken from those that `choose` goes through.
+        """
+        plain = replace(self._config, precision='auto', dla_core=-1)
+        for entry in self._left:
+            if entry.name in TENSORRT:
+                continue
+            try:
+                backend = entry.load(self._model, plain)
+            except EngineError as error:
+                LOGGER.info('engine: %s does not stand in: %s', entry.name, error)
+                continue
+            return BackendChoice(
+                backend, f'stands in while an engine for {self._loaded} is built'
+            )
+        return None
 
     def _note(self, name: str, error: BackendUnavailableError) -> None:
         is_asked = name == self._config.backend
