@@ -43,7 +43,8 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/e2e.py --size 512x1024 --json out/bench_e2e.json
 
 # FOLDER/camvid holds CamVid. GPU_PYTHON is a Python with CUDA's PyTorch, NumPy, OpenCV, Numba,
-# safetensors, PyYAML and tqdm. Ends within GPU_MINUTES; the same command goes on.
+# safetensors, PyYAML, tqdm and, for one part, onnx. Ends within GPU_MINUTES; the same command
+# goes on.
 DATA ?= $(HOME)/datasets
 GPU_PYTHON ?= python3
 GPU_MINUTES ?= 9

@@ -4,7 +4,8 @@
 
   outputs     logits and masks on the GPU against those on the CPU
   throughput  training crops per second at 360x480
-  inference   the torch backend's latency
+  eager       the network as trained, PyTorch eager in half precision, image and logits on the GPU
+  inference   the torch backend, camera bytes to logits in main memory (wants onnx)
   frames      training frames of the sample drive, rendered on all cores
   training    config/training/segnext_t_street_gpu.yaml
   held out    a shorter run without the CamVid drive 0006R0, scored on that drive
@@ -12,12 +13,17 @@
 DATA/camvid holds CamVid; frames and checkpoints go to DATA/sample_drive and the output folder.
 Figures gather in OUT/gpu.json; a part that is there is not run again. Weights are copied to
 OUT/segnext_t_street.safetensors after each command.
+
+--device cpu rehearses every part in a few minutes, with tiny crops, batches and images and two
+iterations a stage; its figures mean nothing. All that it makes, but the streets, is in
+OUT/rehearsal.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import multiprocessing
 import os
@@ -32,18 +38,28 @@ from typing import Any
 import numpy as np
 import torch
 
+from seg_perception.errors import UserError
 from seg_perception.networks.checkpoints import load_network
 from seg_perception.training.config import TrainingConfig, load_config
-from seg_perception.training.rendering import FIRST_SEED, FRAMES_PER_SEED, render_frames
+from seg_perception.training.rendering import (
+    FRAMES_PER_SEED,
+    list_missing_streets,
+    render_frames,
+)
 from seg_perception.training.trainer import BEST_NAME, LATEST_NAME, Trainer
 from seg_perception.training.validation import ValidationScore
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / 'config' / 'training' / 'segnext_t_street_gpu.yaml'
-WEIGHTS = ROOT / 'models' / 'segnext_t_street' / 'weights.safetensors'
+MODEL = ROOT / 'models' / 'segnext_t_street' / 'model.onnx'
+WEIGHTS = MODEL.with_name('weights.safetensors')
 HELD_OUT_DRIVE = '0006R0'
 STREETS = 400
 LEAST_MINUTES = 0.5  # a training part with less time left waits for the next command
+# (height, width) in px and calls of the inference parts; on a CPU these are a rehearsal.
+INFERENCE_SIZES = {'cuda': ((512, 1024), (1024, 2048)), 'cpu': ((128, 256),)}
+INFERENCE_CALLS = {'cuda': 30, 'cpu': 3}
+WARM_UP_CALLS = {'cuda': 5, 'cpu': 1}
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -54,9 +70,16 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--out', type=Path, default=Path('out/gpu'))
     parser.add_argument('--minutes', type=float, default=9.0, help='of this command (default: 9)')
     parser.add_argument('--device', default='cuda', choices=('cuda', 'cpu'))
-    parser.add_argument('--streets', type=int, default=STREETS, help='sample streets to render')
+    parser.add_argument(
+        '--streets', type=int, help=f'sample streets to render (default: {STREETS}, on a CPU 2)'
+    )
     parser.add_argument('--scale', type=float, default=1.0, help='of the recipe (1: as written)')
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.device == 'cpu':
+        arguments.out /= 'rehearsal'
+    if arguments.streets is None:
+        arguments.streets = STREETS if arguments.device == 'cuda' else 2
+    return arguments
 
 
 class Ledger:
@@ -94,17 +117,20 @@ def describe_machine() -> dict[str, Any]:
 @torch.inference_mode()
 def compare_outputs(device: str) -> dict[str, float]:
     """Compare the network's logits and masks on a device with float32 on the CPU."""
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
     network = load_network(WEIGHTS).eval()
-    image = torch.randn(1, 3, 256, 512, generator=torch.Generator().manual_seed(0))
+    height, width = INFERENCE_SIZES['cpu'][0] if device == 'cpu' else (256, 512)
+    image = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0))
     expected = network(image)
     network.to(device)
     figures = {}
     for name in ('float32', 'float16', 'bfloat16'):
         reduced = name != 'float32'
         dtype = getattr(torch, name) if reduced else torch.bfloat16
-        with torch.autocast(device, dtype, enabled=reduced):
+        # TF32 is PyTorch's default in convolutions: 10 bits would not be float32
+        with (
+            torch.backends.cudnn.flags(allow_tf32=False),
+            torch.autocast(device, dtype, enabled=reduced),
+        ):
             found = network(image.to(device)).float().cpu()
         figures[f'{name}_max_difference'] = float((found - expected).abs().max())
         same = (found.argmax(1) == expected.argmax(1)).float().mean()
@@ -113,43 +139,95 @@ def compare_outputs(device: str) -> dict[str, float]:
 
 
 @torch.inference_mode()
-def time_inference(device: str) -> dict[str, float]:
-    """Median milliseconds of the network alone at 512x1024 and 1024x2048, batch 1."""
+def time_eager(device: str) -> dict[str, float]:
+    """Time the network alone, batch 1; the image is on the device and the logits stay there."""
     network = load_network(WEIGHTS).eval().to(device, memory_format=torch.channels_last)
+    dtype = torch.float16 if device == 'cuda' else torch.bfloat16
     figures = {}
-    for height, width in ((512, 1024), (1024, 2048)):
+    for height, width in INFERENCE_SIZES[device]:
         image = torch.randn(1, 3, height, width, device=device)
         image = image.contiguous(memory_format=torch.channels_last)
-        times_ms = []
-        for _ in range(30):
-            start = time.perf_counter()
-            with torch.autocast(device, torch.float16):
+
+        def call(image: torch.Tensor = image) -> None:
+            with torch.autocast(device, dtype):
                 network(image)[0, 0, 0, 0].item()  # waits for the device
-            times_ms.append(1e3 * (time.perf_counter() - start))
-        figures[f'eager_float16_{height}x{width}_ms'] = float(np.median(times_ms[5:]))
+
+        name = f'eager_{str(dtype).removeprefix("torch.")}_{height}x{width}_ms'
+        figures[name] = time_calls(call, device)
     return figures
+
+
+def time_backend(device: str) -> dict[str, Any] | None:
+    """Time the engine of the torch backend, camera bytes to logits, both in main memory.
+
+    None where it cannot run here; the reason is printed.
+    """
+    figures: dict[str, Any] = {}
+    try:
+        from seg_perception.engines.select import EngineConfig, load_engine
+
+        for height, width in INFERENCE_SIZES[device]:
+            image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+            config = EngineConfig(
+                str(MODEL), 'torch', height_px=height, width_px=width, allow_fallback=False
+            )
+            engine = load_engine(config)
+            name = f'torch_{engine.precision}_{height}x{width}_ms'
+            figures[name] = time_calls(functools.partial(engine.infer, image, 'rgb'), device)
+            figures['engine'] = engine.description
+            engine.close()
+    except (ImportError, UserError) as error:
+        print_now(f'inference: the torch backend cannot be timed here: {error}')
+        return None
+    return figures
+
+
+def time_calls(call: Callable[[], Any], device: str) -> float:
+    """Return the median milliseconds of a call, after some to warm up."""
+    times_ms = []
+    for _ in range(INFERENCE_CALLS[device]):
+        start = time.perf_counter()
+        call()
+        times_ms.append(1e3 * (time.perf_counter() - start))
+    return float(np.median(times_ms[WARM_UP_CALLS[device] :]))
 
 
 def time_training(device: str, out: Path) -> dict[str, Any]:
     """Run benchmarks/training.py at the size of CamVid."""
     path = out / 'training_throughput.json'
-    batch, threads = ('64', '10') if device == 'cuda' else ('2', '1')
-    command = [sys.executable, str(ROOT / 'benchmarks' / 'training.py'), '--device', device]
-    command += ['--crop', '360x480', '--batch', batch, '--threads', threads]
-    subprocess.run([*command, '--seconds', '15', '--json', str(path)], check=True)
+    script = str(ROOT / 'benchmarks' / 'training.py')
+    batch, threads, seconds = ('64', '10', '15') if device == 'cuda' else ('2', '1', '1')
+    command = [sys.executable, script, '--device', device, '--crop', '360x480']
+    command += ['--batch', batch, '--threads', threads, '--seconds', seconds]
+    subprocess.run([*command, '--json', str(path)], check=True)
     return json.loads(path.read_text(encoding='utf-8'))
 
 
 def render_streets(folder: Path, streets: int) -> dict[str, int]:
     """Render the training streets that are not there yet, one process per core."""
-    seeds = [
-        seed
-        for seed in range(FIRST_SEED, FIRST_SEED + streets)
-        if len(list(folder.glob(f'{seed:05d}_*_image.jpg'))) < FRAMES_PER_SEED
-    ]
+    jobs = [(folder, seed) for seed in list_missing_streets(folder, streets)]
     with multiprocessing.get_context('spawn').Pool() as pool:
-        pool.starmap(render_frames, [(folder, seed) for seed in seeds], chunksize=1)
+        pool.starmap(render_frames, jobs, chunksize=1)
     return {'streets': streets, 'frames': streets * FRAMES_PER_SEED}
+
+
+def rehearse(config: TrainingConfig, out: Path) -> TrainingConfig:
+    """Make every part of a run so small that a CPU does it in a minute."""
+    stages = tuple(
+        dataclasses.replace(stage, iterations=2, crop_height_px=64, crop_width_px=96, batch_size=2)
+        for stage in config.stages
+    )
+    datasets = tuple(
+        dataclasses.replace(dataset, validation_step=20) for dataset in config.datasets
+    )
+    run = dataclasses.replace(
+        config.run,
+        output=str(out / 'training'),
+        loader_threads=1,
+        validation_height_px=128,
+        validation_width_px=256,
+    )
+    return dataclasses.replace(config, stages=stages, datasets=datasets, run=run)
 
 
 def shorten(config: TrainingConfig, scale: float) -> TrainingConfig:
@@ -210,6 +288,8 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     device = arguments.device
     config = shorten(load_config(RECIPE), arguments.scale)
+    if device == 'cpu':
+        config = rehearse(config, arguments.out)
     ledger = Ledger(arguments.out / 'gpu.json')
 
     def left_min() -> float:
@@ -219,7 +299,8 @@ def main() -> None:
     ledger.run('machine', describe_machine)
     ledger.run('outputs', lambda: compare_outputs(device))
     ledger.run('throughput', lambda: time_training(device, arguments.out))
-    ledger.run('inference', lambda: time_inference(device))
+    ledger.run('eager', lambda: time_eager(device))
+    ledger.run('inference', lambda: time_backend(device))
     frames = arguments.data / 'sample_drive' / 'train'
     ledger.run('frames', lambda: render_streets(frames, arguments.streets))
     ledger.run('training', lambda: train(config, device, left_min()))
@@ -227,7 +308,7 @@ def main() -> None:
     if 'training' in ledger.figures:
         held_out = hold_out_drive(config, HELD_OUT_DRIVE)
         ledger.run('held out', lambda: train(held_out, device, left_min()))
-    parts = ('outputs', 'throughput', 'inference', 'frames', 'training', 'held out')
+    parts = ('outputs', 'throughput', 'eager', 'inference', 'frames', 'training', 'held out')
     missing = [name for name in parts if name not in ledger.figures]
     print('all parts are done' if not missing else f'to do, run again: {", ".join(missing)}')
 

@@ -15,7 +15,7 @@ from seg_perception.evaluation.files import replace_file
 from seg_perception.training.config import TrainingConfig, expand_path
 
 FIRST_SEED = 1000
-# Seeds below 100 and from 9000 on are kept for demonstrations and scores: never trained on.
+# Seeds below 1000 and from 9000 on are kept for demonstrations and scores: never trained on.
 LAST_SEED = 8999
 DRIVE_FRAMES = 100
 FRAMES_PER_SEED = 4
@@ -47,7 +47,6 @@ def render_frames(folder: Path, seed: int, frames: int = FRAMES_PER_SEED) -> Non
 
 def write_image(path: Path, image: np.ndarray) -> None:
     """Write a grey or BGR uint8 image, whole or not at all; raises UserError."""
-
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == '.jpg' else []
 
     def encode(temporary: Path) -> None:
@@ -66,7 +65,22 @@ def render_datasets(config: TrainingConfig, seeds: int, report: Callable[[str], 
         if dataset.kind != 'frames' or not dataset.train_split:
             continue
         folder = expand_path(dataset.path) / dataset.train_split
-        for seed in range(FIRST_SEED, FIRST_SEED + seeds):
-            if len(list(folder.glob(f'{seed:05d}_*_image.jpg'))) < FRAMES_PER_SEED:
-                render_frames(folder, seed)
-                report(f'{dataset.name}: rendered street {seed}')
+        for seed in list_missing_streets(folder, seeds):
+            render_frames(folder, seed)
+            report(f'{dataset.name}: rendered street {seed}')
+
+
+def list_missing_streets(folder: Path, streets: int) -> list[int]:
+    """List which of the first `streets` seeds have not all their frames in a folder.
+
+    Raises UserError for more streets than there are seeds for training.
+    """
+    if streets > LAST_SEED - FIRST_SEED + 1:
+        raise UserError(
+            f'{streets} streets are too many, there are seeds for {LAST_SEED - FIRST_SEED + 1}'
+        )
+    return [
+        seed
+        for seed in range(FIRST_SEED, FIRST_SEED + streets)
+        if len(list(folder.glob(f'{seed:05d}_*_image.jpg'))) < FRAMES_PER_SEED
+    ]
