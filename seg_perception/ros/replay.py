@@ -39,6 +39,7 @@ class ReplayConfig:
         node_name: full name of the node under test.
         rate_factor: 1.0 plays at the recording's own rate, 2.0 twice as fast.
         with_confidence: subscribe to ~/confidence too and hand it out with the mask.
+        with_overlay: subscribe to ~/overlay too, so that the node draws it; not handed out.
         match_timeout_s: how long to wait for the node's subscription.
 
     """
@@ -48,6 +49,7 @@ class ReplayConfig:
     node_name: str = '/segnext'
     rate_factor: float = 1.0
     with_confidence: bool = True
+    with_overlay: bool = False
     match_timeout_s: float = 30.0
 
 
@@ -185,6 +187,10 @@ class LiveReplay:
         if config.with_confidence:
             node.create_subscription(
                 Image, f'{config.node_name}/confidence', self._on_confidence, product_qos(10)
+            )
+        if config.with_overlay:
+            node.create_subscription(
+                Image, f'{config.node_name}/overlay', lambda message: None, product_qos(10)
             )
         node.create_subscription(
             DiagnosticArray, '/diagnostics', self._on_diagnostics, QoSProfile(depth=10)
