@@ -26,6 +26,7 @@ COMMAND_MODULES = (
     'build_engine',
     'calibrate',
     'train',
+    'benchmark',
 )
 
 DESCRIPTION = """\
