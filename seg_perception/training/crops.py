@@ -128,15 +128,15 @@ def cut_crop(
     bars = (0.0, 0.0)
     if rng.random() < source.letterbox_share:
         bars = measure_letterbox_bars(sets.shape[0], sets.shape[1], source.letterbox_aspect)
-    area = (round(height), round(width))
+    area = (max(1, round(height)), max(1, round(width)))
     position = None
     if wanted_set is not None:
         position = find_position(sets, wanted_set, area, bars, rng)
     top, left = position or choose_position(sets, area, bars, rng)
     flips = rng.random() < 0.5
     color = draw_color_change(rng)
-    rows = slice(max(0, top), max(1, min(sets.shape[0], top + area[0])))
-    columns = slice(max(0, left), max(1, min(sets.shape[1], left + area[1])))
+    rows = _clip_to_image(top, area[0], sets.shape[0])
+    columns = _clip_to_image(left, area[1], sets.shape[1])
     pixels, ids = image[rows, columns], sets[rows, columns]
     start_y, start_x = float(top - rows.start), float(left - columns.start)
     step_y, step_x = height / size.height_px, width / size.width_px
@@ -199,6 +199,12 @@ def find_position(
     return starts[0], starts[1]
 
 
+def _clip_to_image(start: int, area: int, length: int) -> slice:
+    """Part of a length that an area shows, one pixel at least, also where it lies in a bar."""
+    first = min(max(0, start), length - 1)
+    return slice(first, min(max(first + 1, start + area), length))
+
+
 def _limit_start(length: int, area: int, bar: float) -> tuple[int, int]:
     """Lowest and highest start of an area in a length that has a bar at either end."""
     first, last = -round(bar), round(length + bar) - area
@@ -215,6 +221,4 @@ def draw_color_change(rng: np.random.Generator) -> ColorChange:
     draw = rng.random()
     blur = float(rng.uniform(0.4, 1.2)) if draw < 0.12 else 0.0
     noise = float(rng.uniform(0.02, 0.15)) if 0.12 <= draw < 0.24 else 0.0
-    return ColorChange(
-        gamma, contrast, brightness, (red, green, blue), saturation, blur, noise
-    )
+    return ColorChange(gamma, contrast, brightness, (red, green, blue), saturation, blur, noise)

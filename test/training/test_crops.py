@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+from seg_perception.training.augmentation import Normalisation, augment_batch
 from seg_perception.training.config import SourceConfig
 from seg_perception.training.crops import (
     CropSize,
@@ -18,6 +20,7 @@ from seg_perception.training.crops import (
 )
 
 NO_BARS = (0.0, 0.0)
+PLAIN = Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
 def test_positions_of_one_class_are_avoided():
@@ -64,6 +67,28 @@ def test_any_scale_cuts_no_more_than_the_crop_shows():
             # aspect is random by 5 %; a scale under 0.6 halves the pixels
             assert crop.sets.shape[0] <= max(2, 24 / scale * 1.3)
             assert crop.sets.shape[1] <= max(2, 32 / scale * 1.1)
+
+
+def test_a_crop_that_lies_in_a_bar_is_unlabelled_and_has_a_window():
+    image = np.zeros((360, 480, 3), np.uint8)
+    sets = np.zeros((360, 480), np.uint8)
+    # bars of 120 px at either side, crops of 32: some show nothing but a bar
+    source = SourceConfig(1.0, 1.0, 1.0, letterbox_share=1.0)
+    rng = np.random.default_rng(0)
+    hidden = 0
+    for _ in range(400):
+        crop = cut_crop(image, sets, CropSize(32, 32), source, None, rng)
+        assert min(crop.sets.shape) >= 1
+        _, ids = augment_batch(
+            stack_crops([crop], CropSize(32, 32), 0), PLAIN, torch.device('cpu')
+        )
+        step, start = crop.step[1], crop.start[1]
+        columns = start + step * (np.arange(32) + 0.5)
+        assert (
+            (ids[0, 16] != 255).numpy() == (columns >= 0) & (columns < crop.sets.shape[1])
+        ).all()
+        hidden += bool((ids == 255).all())
+    assert hidden > 0
 
 
 def test_a_stack_pads_windows_at_the_end():
