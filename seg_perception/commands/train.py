@@ -33,10 +33,11 @@ frames of the sample drive into the data sets of kind 'frames'.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument('config', type=Path, help='training configuration, a YAML file')
-    parser.add_argument(
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument(
         '--resume', type=Path, default=None, help="checkpoint to go on from (default: the run's)"
     )
-    parser.add_argument('--fresh', action='store_true', help='ignore an earlier checkpoint')
+    start.add_argument('--fresh', action='store_true', help='ignore an earlier checkpoint')
     parser.add_argument(
         '--max-minutes',
         type=float,
@@ -70,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     from seg_perception.training.trainer import Trainer
 
     trainer = Trainer(config, lambda line: print(line, flush=True), arguments.max_minutes)
-    if arguments.resume or not arguments.fresh:
+    if not arguments.fresh:
         trainer.resume(arguments.resume)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: trainer.stop())

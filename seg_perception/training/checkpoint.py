@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 
 from seg_perception.errors import UserError
+from seg_perception.evaluation.files import replace_file
 
 REQUIRED_KEYS = frozenset(
     {'network', 'auxiliary', 'average', 'average_steps', 'optimizer', 'iteration'}
@@ -30,22 +30,19 @@ def save_checkpoint(path: str | Path, state: Mapping[str, Any]) -> None:
 
     Raises CheckpointError (disk full, no permission); the old checkpoint is intact then.
     """
-    path = Path(path)
-    temporary = ''
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix='.tmp')
-        with os.fdopen(handle, 'wb') as file:
+
+    def write(temporary: Path) -> None:
+        with temporary.open('wb') as file:
             torch.save(dict(state), file)
             file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)
+            os.fsync(file.fileno())  # renamed before its bytes are on the disk, power could cut it
+
+    try:
+        replace_file(Path(path), write)
+    except (UserError, RuntimeError) as error:  # torch's own writer raises the latter
         raise CheckpointError(
-            f'cannot write checkpoint {path}: {error}; free space or choose another output '
-            'folder (an earlier checkpoint of that name is intact)'
+            f'{error}; free space or choose another output folder (an earlier checkpoint {path} '
+            'is intact)'
         ) from error
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from seg_perception.perception.labels import LabelMapping
+from seg_perception.training.crops import IGNORE_SET
 
-IGNORE_SET = 255
 _NEVER = -1e4  # added to a logit: its exp is 0 in float32 and float16 can hold it
 
 
@@ -32,7 +32,8 @@ class SetTable:
         """Return the (256,) uint8 table source label id -> set id of a mapping.
 
         Ids outside the source's label space map to 255 as well: the data set refuses them
-        before. Raises ValueError when the mapping's target has another number of classes.
+        before. Raises ValueError when the mapping's target has another number of classes, or
+        there are more than 255 sets.
         """
         if mapping.target.num_classes != self.num_classes:
             raise ValueError(
@@ -46,6 +47,8 @@ class SetTable:
             key = tuple(sorted(accepted))
             if key not in self.sets:
                 self.sets.append(key)
+            if len(self.sets) > IGNORE_SET:
+                raise ValueError(f'more than {IGNORE_SET} sets of classes: ids have 8 bits')
             table[source_id] = self.sets.index(key)
         return table
 

@@ -21,7 +21,7 @@ from seg_perception.training.crops import (
     cut_crop,
     stack_crops,
 )
-from seg_perception.training.datasets import LabelledImages
+from seg_perception.training.datasets import DatasetError, LabelledImages
 from seg_perception.training.losses import SetTable
 
 CACHE_BYTES = 4 << 30  # decoded images and set ids kept in memory, per data set and process
@@ -89,13 +89,21 @@ class NumberedImages:
         return np.bincount(sets.ravel(), minlength=256)
 
     def list_images_by_set(self) -> dict[int, np.ndarray]:
-        """Set id -> indices of the images that show at least 160 pixels of it."""
+        """Set id -> indices of the images that show at least 160 pixels of it.
+
+        Raises DatasetError where no image shows so much of any.
+        """
         if not self._images_by_set:
             shown = self.count_sets()[:, :IGNORE_SET] >= MIN_CLASS_PIXELS
             self._images_by_set = {
                 int(set_id): np.flatnonzero(shown[:, set_id])
                 for set_id in np.flatnonzero(shown.any(0))
             }
+            if not self._images_by_set:
+                raise DatasetError(
+                    f"data set '{self._images.name}': no image has {16 * MIN_CLASS_PIXELS} pixels "
+                    'of a class that the network knows: check the labels and their label space'
+                )
         return self._images_by_set
 
 

@@ -19,6 +19,7 @@ from seg_perception.networks.registry import build_network
 from seg_perception.networks.segnext import MEAN_RGB, STD_RGB
 from seg_perception.perception.labels import load_label_space
 from seg_perception.training.augmentation import Normalisation, augment_batch
+from seg_perception.training.checkpoint import CheckpointError
 from seg_perception.training.config import (
     ConfigError,
     NetworkConfig,
@@ -33,8 +34,8 @@ from seg_perception.training.sampling import CropSampler
 from seg_perception.training.schedule import compute_learning_rate
 
 NORMALISATION = Normalisation(MEAN_RGB, STD_RGB)
-LABEL_STRIDE = 4  # logits at 1/8 are compared with labels at 1/4: finer costs time, adds little
 CLASSIFIER = 'decode_head.conv_seg'
+LABEL_STRIDE = 4  # logits at 1/8 are compared with labels at 1/4: finer costs time, adds little
 AUXILIARY_STRIDE = 8  # of the encoder's last stage against those labels (1/32 of the image)
 
 
@@ -230,11 +231,22 @@ class Learner:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> int:
-        """Take over a checkpoint in place; returns its iteration."""
-        self.network.load_state_dict(state['network'])
-        self.auxiliary.load_state_dict(state['auxiliary'])
-        for key, value in self.average.state.items():
-            value.copy_(state['average'][key])
+        """Take over a checkpoint in place; returns its iteration.
+
+        Raises CheckpointError for a checkpoint of another network.
+        """
+        try:
+            self.network.load_state_dict(state['network'])
+            self.auxiliary.load_state_dict(state['auxiliary'])
+            for key, value in self.average.state.items():
+                value.copy_(state['average'][key])
+            self.optimizer.load_state_dict(state['optimizer'])
+        except (KeyError, RuntimeError, ValueError) as error:
+            settings = self.config.network
+            raise CheckpointError(
+                f'the checkpoint is of another network than {settings.name}-{settings.variant} '
+                f'with {self.auxiliary.out_channels} classes: set run.output to another folder, '
+                'or start anew with --fresh'
+            ) from error
         self.average.steps = int(state['average_steps'])
-        self.optimizer.load_state_dict(state['optimizer'])
         return int(state['iteration'])

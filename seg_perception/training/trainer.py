@@ -117,9 +117,10 @@ class Trainer:
         return scores
 
     def save(self, iteration: int) -> None:
-        """Write the checkpoint and the averaged weights."""
-        save_checkpoint(self.output / CHECKPOINT_NAME, self.learner.state_dict(iteration))
+        """Write the averaged weights and the checkpoint."""
+        # first the weights: values that are not finite are refused, and the last checkpoint stays
         save_weights(self.output / LATEST_NAME, self.learner.average.state)
+        save_checkpoint(self.output / CHECKPOINT_NAME, self.learner.state_dict(iteration))
 
     def _run_alone(self) -> None:
         self.learner.prepare_loss()

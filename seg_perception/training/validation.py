@@ -59,19 +59,22 @@ def predict_mask(
 
 def validate(
     network: nn.Module,
-    folder: LabelledImages,
+    images: LabelledImages,
     normalisation: Normalisation,
     network_hw: tuple[int, int],
     step: int = 1,
 ) -> ValidationScore:
-    """Score every `step`-th image of a folder, in the label space of its labels."""
+    """Score every `step`-th image of a data set, in the label space of its labels.
+
+    The network stays in evaluation mode.
+    """
     network.eval()
-    source = folder.mapping.source
+    source = images.mapping.source
     confusion = ConfusionMatrix(source.num_classes, source.ignore_id)
-    indices = range(0, len(folder), step)
+    indices = range(0, len(images), step)
     for index in indices:
-        item = folder[index]
+        item = images[index]
         mask = predict_mask(network, item.image, normalisation, network_hw)
-        confusion.add(item.label, folder.mapping.fold(mask))
+        confusion.add(item.label, images.mapping.fold(mask))
     iou = tuple(float(value) for value in confusion.iou())
-    return ValidationScore(folder.name, confusion.mean_iou(HEADLINE_MIN_SHARE), iou, len(indices))
+    return ValidationScore(images.name, confusion.mean_iou(HEADLINE_MIN_SHARE), iou, len(indices))

@@ -4,11 +4,13 @@
 
 Each takes the next iteration, computes a gradient on its own batch and updates the shared weights
 with its own optimiser, without waiting for the others (Hogwild, Niu et al., NeurIPS 2011). On two
-busy cores that is faster than two threads that wait at every operation.
+busy cores that is faster than two threads that wait at every operation. A checkpoint holds the
+first worker's optimiser; all go on from it.
 """
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import signal
 import time
@@ -29,7 +31,12 @@ class SharedProgress:
 
     def __init__(self, context: Any, iteration: int, workers: int) -> None:
         self.iteration = context.Value('l', iteration)
-        self.loss = context.Array('d', workers)
+        self.loss = context.Array('d', [math.nan] * workers)
+
+    def find_loss(self) -> float:
+        """Mean of the losses of the workers that have one; NaN before the first step."""
+        known = [loss for loss in self.loss if not math.isnan(loss)]
+        return sum(known) / len(known) if known else math.nan
 
     def take_iteration(self, total: int) -> int | None:
         """Claim the next iteration; None when all `total` are taken."""
@@ -64,7 +71,7 @@ def run_workers(trainer: Trainer, count: int) -> None:
             trainer.iteration = shared.iteration.value
             if any(process.exitcode for process in processes):
                 trainer.stop()  # without the first there are no checkpoints
-            trainer.show_progress(bar, timetable, sum(shared.loss) / count)
+            trainer.show_progress(bar, timetable, shared.find_loss())
             trainer.validate_when_due(timetable)
             trainer.stop_when_over(timetable)
     finally:

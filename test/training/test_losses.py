@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 
-from seg_perception.perception.labels import load_label_mapping
+from seg_perception.perception.labels import LabelMapping, LabelSpace, load_label_mapping
 from seg_perception.training.losses import SetCrossEntropy, SetTable, compute_set_weights
 
 
@@ -66,6 +67,15 @@ def test_camvid_single_class_sets_reuse_the_class_ids():
     assert lut[3] == 0  # road
     assert table.sets[lut[10]] == (12, 17, 18)  # bicyclist: rider, motorcycle, bicycle
     assert lut[11] == 255
+
+
+def test_more_sets_than_ids_are_refused():
+    space = LabelSpace('big', tuple(f'c{i}' for i in range(254)), ((0, 0, 0),) * 254)
+    names = ('a', 'b')
+    pairs = LabelSpace('pairs', names, ((0, 0, 0),) * 2)
+    table = SetTable(254)
+    with pytest.raises(ValueError, match='more than 255 sets'):
+        table.add(LabelMapping(pairs, space, ((0, 1), (2, 3)), (0, 2)))
 
 
 def test_set_weights_have_mean_one_and_lift_rare_sets():

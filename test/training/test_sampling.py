@@ -114,6 +114,14 @@ def test_sets_are_counted_over_every_16th_pixel(config):
         assert all(counts[index, i] == (sets == i).sum() for i in range(256))
 
 
+def test_labels_without_a_known_class_are_refused_where_classes_are_balanced(config, tmp_path):
+    for path in (tmp_path / 'data' / 'train' / 'labels').iterdir():
+        cv2.imwrite(str(path), np.full((48, 64), 11, np.uint8))
+    images = NumberedImages(open_train(config), SetTable(19))
+    with pytest.raises(UserError, match="'streets': no image has 160 pixels"):
+        images.list_images_by_set()
+
+
 def test_an_item_is_decoded_once(config, monkeypatch):
     images = NumberedImages(open_train(config), SetTable(19))
     first = images[2]

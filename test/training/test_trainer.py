@@ -256,6 +256,25 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path, monkey
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_weights_that_are_not_finite_leave_the_old_checkpoint(tiny_run):
+    trainer = Trainer(load_config(tiny_run), report=lambda line: None)
+    trainer.save(0)
+    kept = (trainer.output / CHECKPOINT_NAME).read_bytes()
+    next(iter(trainer.learner.average.state.values())).fill_(float('nan'))
+    with pytest.raises(UserError, match='not finite'):
+        trainer.save(1)
+    assert (trainer.output / CHECKPOINT_NAME).read_bytes() == kept
+
+
+def test_a_checkpoint_of_another_network_is_refused(tiny_run):
+    config = load_config(tiny_run)
+    Trainer(config, report=lambda line: None).save(0)
+    network = dataclasses.replace(config.network, variant='s')
+    other = Trainer(dataclasses.replace(config, network=network), report=lambda line: None)
+    with pytest.raises(CheckpointError, match='of another network than segnext-s with 19 classes'):
+        other.resume()
+
+
 def test_files_that_are_no_checkpoints_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match='no checkpoint'):
         load_training_state(tmp_path / 'none.pt')
