@@ -244,9 +244,9 @@ class Learner:
         except (KeyError, RuntimeError, ValueError) as error:
             settings = self.config.network
             raise CheckpointError(
-                f'the checkpoint is of another network than {settings.name}-{settings.variant} '
-                f'with {self.auxiliary.out_channels} classes: set run.output to another folder, '
-                'or start anew with --fresh'
+                f'is of another network than {settings.name}-{settings.variant} with '
+                f'{self.auxiliary.out_channels} classes: set run.output to another folder, or '
+                'start anew with --fresh'
             ) from error
         self.average.steps = int(state['average_steps'])
         return int(state['iteration'])

@@ -13,7 +13,11 @@ import torch
 
 from seg_perception.evaluation.pictures import SheetFrame, write_contact_sheet
 from seg_perception.networks.checkpoints import read_metadata, save_weights
-from seg_perception.training.checkpoint import load_training_state, save_checkpoint
+from seg_perception.training.checkpoint import (
+    CheckpointError,
+    load_training_state,
+    save_checkpoint,
+)
 from seg_perception.training.config import TrainingConfig, expand_path
 from seg_perception.training.feeder import BatchFeeder
 from seg_perception.training.progress import (
@@ -75,12 +79,18 @@ class Trainer:
         return self.iteration >= self.config.total_iterations
 
     def resume(self, path: str | Path | None = None) -> None:
-        """Go on from a checkpoint; None takes the output folder's own when there is one."""
+        """Go on from a checkpoint; None takes the output folder's own when there is one.
+
+        Raises CheckpointError for a file that is damaged, none of a run or of another network.
+        """
         source = self.output / CHECKPOINT_NAME if path is None else Path(path)
         if path is None and not source.exists():
             return
         state = load_training_state(source)
-        self.iteration = self.learner.load_state_dict(state)
+        try:
+            self.iteration = self.learner.load_state_dict(state)
+        except CheckpointError as error:
+            raise CheckpointError(f'{source} {error}') from error
         self._best_miou = read_best_miou(self.output / BEST_NAME)
         self.report(f'resumed {source} at iteration {self.iteration}')
 
