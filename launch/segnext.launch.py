@@ -24,7 +24,11 @@ TEXT_ARGUMENTS = {
     'model': 'model.path',
     'backend': 'model.backend',
 }
-FLAG_ARGUMENTS = {'use_sim_time': 'use_sim_time', 'autostart': 'autostart'}
+FLAG_ARGUMENTS = {
+    'use_sim_time': 'use_sim_time',
+    'autostart': 'autostart',
+    'build_only': 'build_only',
+}
 
 
 def declare_arguments(share_directory: str) -> list:
@@ -83,6 +87,13 @@ def declare_arguments(share_directory: str) -> list:
             'manager or to "ros2 lifecycle set". Empty: as in params_file, else true.',
         ),
         DeclareLaunchArgument(
+            'build_only',
+            default_value=FROM_FILE,
+            choices=[FROM_FILE, 'true', 'false'],
+            description='Build the engine for the parameters and end, with an error where it is '
+            'not ready then. Empty: as in params_file, else false.',
+        ),
+        DeclareLaunchArgument(
             'log_level',
             default_value='info',
             choices=['debug', 'info', 'warn', 'error', 'fatal'],
@@ -123,6 +134,7 @@ def start_node(context) -> list:
         if value != FROM_FILE:
             # values, not substitutions: launch_ros would read a model named 1 as a number
             overrules[parameter] = value if argument in TEXT_ARGUMENTS else value == 'true'
+    is_build = overrules.get('build_only', False)
     log_level = LaunchConfiguration('log_level').perform(context)
     return [
         Node(
@@ -135,8 +147,15 @@ def start_node(context) -> list:
             arguments=['--ros-args', '--log-level', log_level],
             output='screen',
             emulate_tty=True,
+            on_exit=end_build if is_build else None,
         )
     ]
+
+
+def end_build(event, context) -> None:
+    """Fail where the node could not build: launch itself takes no notice of exit codes."""
+    if event.returncode != 0:
+        raise RuntimeError(f'build_only: no engine is ready (exit code {event.returncode})')
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -128,6 +128,11 @@ class Engine:
         return '' if build is None else build.describe()
 
     @property
+    def keeps_engines(self) -> bool:
+        """Whether the backend that runs builds engines and keeps them for the next start."""
+        return isinstance(self._running._backend, BuildingBackend)
+
+    @property
     def cache_problem(self) -> str:
         """Why the engine that runs could not be kept for the next start, '' where it is."""
         backend = self._running._backend

@@ -31,6 +31,8 @@ class EngineFacts:
     precision: str = ''
     description: str = ''
     fallback_reason: str = ''
+    build_status: str = ''
+    cache_problem: str = ''
     label_space: str = ''
 
 
@@ -90,6 +92,10 @@ def list_warnings(snapshot: Snapshot, facts: NodeFacts) -> list[str]:
         )
     if facts.incompatible_qos:
         warnings.append(facts.incompatible_qos)
+    if facts.engine.build_status:
+        warnings.append(f'{facts.engine.build_status}, running on {facts.engine.backend}')
+    if facts.engine.cache_problem:
+        warnings.append(facts.engine.cache_problem)
     if facts.engine.fallback_reason:
         warnings.append(f'fallback: {facts.engine.fallback_reason}')
     if snapshot.last_bad_age_s <= RECENT_S:
@@ -136,6 +142,7 @@ def list_values(snapshot: Snapshot, facts: NodeFacts) -> list[tuple[str, str]]:
         ('backend', engine.backend),
         ('precision', engine.precision),
         ('engine', engine.description),
+        ('engine build', engine.build_status or 'none'),
         ('fallback', engine.fallback_reason or 'no'),
         ('last error', facts.configure_error or snapshot.last_error or 'none'),
     ]

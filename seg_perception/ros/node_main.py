@@ -14,6 +14,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 from seg_perception.errors import UserError
+from seg_perception.ros.log_bridge import send_logs_to
 from seg_perception.ros.segmentation_node import SegmentationNode
 
 # How long the executor sleeps at most, and so how late SIGINT may be noticed. Five wake-ups per
@@ -24,13 +25,17 @@ SPIN_TIMEOUT_S = 0.2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM.
 
-    Returns 0 after a clean end, 2 when the parameters or the command line are wrong.
+    Returns 0 after a clean end, 1 where `build_only` was asked for and no engine is ready, 2 when
+    the parameters or the command line are wrong.
     """
     stop_requested = False
+    node: SegmentationNode | None = None
 
     def request_stop(signal_number: int, frame: Any) -> None:
         nonlocal stop_requested
         stop_requested = True
+        if node is not None:
+            node.interrupt()
 
     # Our own handlers: those of rclpy shut the context down at once, and neither the frame in
     # hand nor the transition to finalized could be published any more.
@@ -46,9 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f'error: {error}', file=sys.stderr)
         return 2
     executor = SingleThreadedExecutor()
-    node = None
     try:
         node = SegmentationNode()
+        send_logs_to(node.get_logger())
+        if node.get_parameter('build_only').value:
+            return 0 if node.build() else 1
         executor.add_node(node)
         if node.get_parameter('autostart').value:
             node.start()

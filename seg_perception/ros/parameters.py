@@ -68,6 +68,13 @@ SPECS: tuple[ParameterSpec, ...] = (
         AT_START,
     ),
     ParameterSpec(
+        'build_only',
+        False,
+        'Load the model, building and keeping its engine if need be, say what came of it, and '
+        'end: exit code 0 where the backend asked for is ready, 1 where it is not.',
+        AT_START,
+    ),
+    ParameterSpec(
         'image_transport',
         'raw',
         'raw subscribes to sensor_msgs/Image on the image topic; compressed to '
@@ -95,7 +102,7 @@ SPECS: tuple[ParameterSpec, ...] = (
         'Arithmetic of the network. auto takes f16 with TensorRT; else bf16 where the processor '
         'has it, else f32.',
         UNCONFIGURED,
-        choices=('auto', 'f32', 'bf16', 'f16'),
+        choices=('auto', 'f32', 'bf16', 'f16', 'int8'),
     ),
     ParameterSpec(
         'model.threads',
@@ -119,6 +126,13 @@ SPECS: tuple[ParameterSpec, ...] = (
         True,
         'When the backend asked for does not work: go on with a slower one (a warning in the '
         'log and in /diagnostics) instead of refusing to start.',
+        UNCONFIGURED,
+    ),
+    ParameterSpec(
+        'model.build_in_background',
+        True,
+        'Where an engine has to be built for minutes (TensorRT), run on the next backend until '
+        'it is ready, then switch between two images. false waits for it, with no image used.',
         UNCONFIGURED,
     ),
     ParameterSpec(

@@ -81,6 +81,26 @@ class SegmentationNode(LifecycleNode):
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
+    def build(self) -> bool:
+        """Configure, and say whether what was asked for is ready; for `build_only`."""
+        if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
+            return False
+        pipeline = self._pipeline
+        assert pipeline is not None  # lifecycle: it is configured
+        engine = pipeline.engine
+        if engine.is_fallback or engine.cache_problem:
+            reason = engine.fallback_reason or engine.cache_problem
+            self.get_logger().error(f'build_only: the engine is not ready: {reason}')
+            return False
+        kept = 'is kept' if engine.keeps_engines else 'builds no engine ahead of time'
+        self.get_logger().info(f'build_only: {engine.backend_name} {kept}; nothing more to do')
+        return True
+
+    def interrupt(self) -> None:
+        """End the build of an engine that a transition waits for; for handlers of signals."""
+        if self._pipeline is not None:
+            self._pipeline.engine.interrupt()
+
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and compile the network; on failure say why and stay unconfigured."""
         try:
@@ -122,6 +142,8 @@ class SegmentationNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop listening, finish the frame in hand, close the publishers."""
         self._stop_listening()
+        if self._pipeline is not None:
+            self._pipeline.engine.cancel_build()
         self._state = 'inactive'
         return super().on_deactivate(state)
 
@@ -165,6 +187,9 @@ class SegmentationNode(LifecycleNode):
             threads=self._value('model.threads'),
             dla_core=self._value('model.dla_core'),
             allow_fallback=self._value('model.allow_fallback'),
+            build_in_background=(
+                self._value('model.build_in_background') and not self._value('build_only')
+            ),
         )
         engine = load_engine(config)
         self._pipeline = SegmentationPipeline(engine)
@@ -206,6 +231,7 @@ class SegmentationNode(LifecycleNode):
             self.destroy_subscription(self._subscription)
             self._subscription = None
         if self._worker is not None:
+            self.interrupt()
             if self._worker.stop():
                 self._statistics.count_dropped()
             self._worker = None
@@ -280,6 +306,8 @@ class SegmentationNode(LifecycleNode):
             precision=engine.precision,
             description=engine.description,
             fallback_reason=engine.fallback_reason,
+            build_status=engine.build_status,
+            cache_problem=engine.cache_problem,
             label_space=engine.metadata.label_space.name,
         )
 

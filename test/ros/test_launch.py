@@ -13,9 +13,9 @@ import pytest
 pytest.importorskip('launch.actions')
 pytest.importorskip('launch_ros.actions')
 
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, SetEnvironmentVariable
 
-from launch import LaunchContext
+from launch import LaunchContext, LaunchDescription, LaunchService
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
@@ -77,6 +77,7 @@ def test_every_argument_is_described(launch_file):
             {'autostart': False, 'use_sim_time': True},
         ),
         ({'image_transport': 'compressed'}, {'image_transport': 'compressed'}),
+        ({'build_only': 'true'}, {'build_only': True}),
     ],
 )
 def test_only_given_arguments_overrule_the_parameter_file(launch_file, arguments, expected):
@@ -92,6 +93,14 @@ def test_the_shipped_transport_profile_is_set_unless_the_user_has_one(launch_fil
     monkeypatch.setenv(VARIABLES[0], '/my/profile.xml')
     (action,) = launch_file.choose_transport(make_context(launch_file))
     assert not isinstance(action, SetEnvironmentVariable)
+
+
+@pytest.mark.parametrize('code', [0, 1])
+def test_build_that_fails_fails_the_launch(launch_file, code):
+    process = ExecuteProcess(cmd=['sh', '-c', f'exit {code}'], on_exit=launch_file.end_build)
+    service = LaunchService()
+    service.include_launch_description(LaunchDescription([process]))
+    assert service.run() == code
 
 
 @pytest.mark.parametrize('name', ['params_file', 'fastdds_profile'])
