@@ -1,7 +1,8 @@
 # make demo   the node on a rendered street: masks, fps, latency, mIoU, pictures in out/
 # make test   lint, types and every test
+# make bench  how fast the node is here: out/bench.json, out/bench.png
 # make gpu DATA=FOLDER   everything that wants an NVIDIA GPU: checks, benchmarks, training
-# The first two make .venv/ and install what they need; nothing outside the checkout is touched.
+# The first three make .venv/ and install what they need; nothing outside the checkout is touched.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.10 || command -v python3)
 VENV := .venv
@@ -40,7 +41,7 @@ lint: $(VENV)/.test
 bench: $(VENV)/.test
 	mkdir -p out
 	$(BIN)/python benchmarks/decode.py --json out/bench_decode.json
-	$(BIN)/python benchmarks/e2e.py --size 512x1024 --json out/bench_e2e.json
+	$(BIN)/seg_perception benchmark --size 512x1024 --json out/bench.json --plot out/bench.png
 
 # FOLDER/camvid holds CamVid. GPU_PYTHON is a Python with CUDA's PyTorch, NumPy, OpenCV, Numba,
 # safetensors, PyYAML, tqdm and, for one part, onnx. Ends within GPU_MINUTES; the same command

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from seg_perception.commands.arguments import parse_size
 from seg_perception.errors import UserError
+from seg_perception.evaluation.benchmark_samples import DEFAULT_PARTS, PARTS
 
 NAME = 'benchmark'
 HELP = 'time the running node, stage by stage and end to end'
@@ -37,7 +38,6 @@ End to end is from publish() of the camera image to the callback of the mask. Th
 it varied between the rounds. Let nothing else run meanwhile. With the defaults it takes about
 five minutes on two cores.
 """
-PARTS = ('eager', 'fps', 'overload', 'large-camera', 'decode', 'cuda', 'subscribers')
 
 
 def parse_parts(text: str) -> tuple[str, ...]:
@@ -106,7 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--parts',
         type=parse_parts,
-        default=tuple(part for part in PARTS if part != 'subscribers'),
+        default=DEFAULT_PARTS,
         metavar='PART[,PART]',
         help='what to measure besides node and bare engine, see above; none for nothing',
     )

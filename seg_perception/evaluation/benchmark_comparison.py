@@ -69,10 +69,10 @@ GROUPS = (
     ),
     FigureGroup(
         (
+            # not transport, the small difference of two large times
             'e2e_p50_ms',
             'bare_p50_ms',
             *(f'node_{stage}_p50_ms' for stage in STAGES),
-            'transport_p50_ms',
             f'e2e_p50_ms{LARGE}',
             'cpu_ms_per_mask',
             'decode_ms',

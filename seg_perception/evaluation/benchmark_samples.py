@@ -1,10 +1,14 @@
 # Copyright 2026 seg_perception maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""What a benchmark measured, before anything is made of it."""
+"""What a benchmark can measure, and what it measured, before anything is made of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+
+# What can be left out, or taken in; node and bare engine are always measured.
+DEFAULT_PARTS = ('eager', 'fps', 'overload', 'large-camera', 'decode', 'cuda')
+PARTS = (*DEFAULT_PARTS, 'subscribers')
 
 
 @dataclass(frozen=True)
