@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from seg_perception.engines.base import (
 from seg_perception.engines.build_watch import BuildWatch, NotBuiltError
 from seg_perception.engines.contract import BackendUnavailableError, EngineError
 from seg_perception.engines.cuda_device import Buffer, CudaDevice, RoundTrip
+from seg_perception.engines.kernel_cache import KernelCache
 from seg_perception.engines.model_file import ModelFile
 from seg_perception.engines.prelude import IMAGE, LOGITS
 from seg_perception.engines.tensorrt_build import (
@@ -118,7 +120,8 @@ class TensorRtBackend:
             raise BackendUnavailableError(
                 f'{self.name} cannot load its engine on {self._gpu}: {self._log.describe()}'
             )
-        return TensorRtSession(self._library, engine, self._log, request)
+        path = None if found is None else found.path
+        return TensorRtSession(self._library, engine, self._log, request, path)
 
     def make_plan_maker(self, request: CompileRequest) -> PlanMaker:
         """Return what builds the engine for one camera on this GPU; raises EngineError."""
@@ -167,9 +170,21 @@ class TensorRtSession:
     """One engine with its buffers and its captured graph; see `base.Session`."""
 
     def __init__(
-        self, library: TensorRtLibrary, engine: Any, log: LogKeeper, request: CompileRequest
+        self,
+        library: TensorRtLibrary,
+        engine: Any,
+        log: LogKeeper,
+        request: CompileRequest,
+        plan_path: Path | None = None,
     ) -> None:
-        """Allocate, run once (kernels are loaded then) and capture.
+        """Allocate, run once (kernels are loaded or compiled then) and capture.
+
+        Args:
+            library: that of the engine.
+            engine: loaded.
+            log: of the runtime that loaded it.
+            request: what it was built for.
+            plan_path: where its plan is kept, if it is.
 
         Raises:
             BackendUnavailableError: out of memory.
@@ -180,9 +195,11 @@ class TensorRtSession:
         self._request = request
         self._engine = engine
         self._frames: Any = None
+        self._context: Any = None
         self._device = CudaDevice()
+        self._kernels = KernelCache(engine, plan_path)
         try:
-            self._context = engine.create_execution_context()
+            self._context = self._kernels.create_context()
             if self._context is None:
                 raise BackendUnavailableError(
                     f'{self._name} has no memory for its engine on {self._device.name}: '
@@ -193,6 +210,7 @@ class TensorRtSession:
             image = self._bind(IMAGE, types.UINT8, np.uint8, camera)
             logits = self._bind(LOGITS, types.FLOAT, np.float32)
             self._frames = RoundTrip(self._device, image, logits, self._compute)
+            self._kernels.keep()
         except BaseException:
             self.close()
             raise
@@ -225,5 +243,6 @@ class TensorRtSession:
         """Free context, engine and memory, in this order."""
         self._frames = None
         self._context = None
+        self._kernels.close()
         self._engine = None
         self._device.free()

@@ -195,8 +195,55 @@ class FakeEngine:
     def get_tensor_dtype(self, name):
         return self._types.UINT8 if name == IMAGE else self._types.FLOAT
 
-    def create_execution_context(self):
+    def create_execution_context(self, runtime_config=None):
         return FakeContext(self) if self.has_memory else None
+
+
+class FakeRuntimeCache:
+    """`IRuntimeCache` of TensorRT-RTX for a GPU whose kernels are the given bytes."""
+
+    def __init__(self, kernels: bytes = b'kernels of this GPU') -> None:
+        self.kernels = kernels
+        self.content = b''
+
+    def deserialize(self, blob):
+        if blob != self.kernels:
+            return False
+        self.content = blob
+        return True
+
+    def serialize(self):
+        return self.content
+
+
+class FakeRuntimeConfig:
+    """`IRuntimeConfig` of TensorRT-RTX."""
+
+    def __init__(self) -> None:
+        self.cache = None
+
+    def create_runtime_cache(self):
+        return FakeRuntimeCache()
+
+    def set_runtime_cache(self, cache):
+        self.cache = cache
+        return True
+
+
+class FakeRtxEngine(FakeEngine):
+    """`ICudaEngine` of TensorRT-RTX, which compiles kernels that its cache does not have."""
+
+    compilations = 0
+
+    def create_runtime_config(self):
+        return FakeRuntimeConfig()
+
+    def create_execution_context(self, runtime_config=None):
+        cache = runtime_config.cache if runtime_config else FakeRuntimeCache()
+        if cache.content == b'':
+            self.compilations += 1
+            cache.content = cache.kernels
+        return super().create_execution_context(runtime_config)
 
 
 def compute_fake_logits(image: np.ndarray) -> np.ndarray:

@@ -310,6 +310,18 @@ def test_fake_engine_has_the_interface_of_the_real_one(interfaces, library, fake
     check_methods(fake, interfaces[library][name])
 
 
+@pytest.mark.parametrize(
+    ('fake', 'name'),
+    [
+        (fake_gpu.FakeRtxEngine, 'ICudaEngine'),
+        (fake_gpu.FakeRuntimeConfig, 'IRuntimeConfig'),
+        (fake_gpu.FakeRuntimeCache, 'IRuntimeCache'),
+    ],
+)
+def test_fake_kernel_cache_has_the_interface_of_the_real_one(interfaces, fake, name):
+    check_methods(fake, interfaces['tensorrt_rtx'][name])
+
+
 def test_fake_cuda_has_the_interface_of_the_real_one(interfaces):
     real = interfaces['cuda']['runtime']
     fake = fake_gpu.FakeCudaRuntime

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fake_gpu import CODES, FakeCudaRuntime, FakeEngine, compute_fake_logits
+from fake_gpu import CODES, FakeCudaRuntime, FakeEngine, FakeRtxEngine, compute_fake_logits
 
 from seg_perception.engines import cuda_device, tensorrt_backend
 from seg_perception.engines.base import CompileRequest
@@ -128,6 +128,48 @@ def test_engine_that_refuses_to_run_is_an_error(engine):
     engine.works = False
     with pytest.raises(EngineError, match='failed on a frame: what the library said'):
         open_session(engine)
+
+
+RTX = TensorRtLibrary('tensorrt_rtx', LIBRARY.module)
+
+
+@pytest.fixture
+def plan_path(tmp_path):
+    return tmp_path / 'street.engine'
+
+
+def test_kernels_are_compiled_once_and_kept_beside_the_engine(cuda, plan_path, make_image):
+    engines = [FakeRtxEngine(cuda, CAMERA_HW, TYPES) for _ in range(2)]
+    image = make_image(*CAMERA_HW)
+    for engine in engines:
+        session = TensorRtSession(RTX, engine, LOG, REQUEST, plan_path)
+        assert (session.infer(image) == compute_fake_logits(image)).all()
+        session.close()
+    assert [engine.compilations for engine in engines] == [1, 0]
+    assert [path.name for path in plan_path.parent.iterdir()] == ['street.engine.kernels']
+
+
+def test_kernels_of_another_gpu_are_compiled_again(cuda, plan_path):
+    path = plan_path.with_name('street.engine.kernels')
+    path.write_bytes(b'kernels of another GPU')
+    engine = FakeRtxEngine(cuda, CAMERA_HW, TYPES)
+    TensorRtSession(RTX, engine, LOG, REQUEST, plan_path)
+    assert engine.compilations == 1
+    assert path.read_bytes() == b'kernels of this GPU'
+
+
+def test_kernels_that_cannot_be_written_are_a_warning(cuda, plan_path, caplog):
+    engine = FakeRtxEngine(cuda, CAMERA_HW, TYPES)
+    plan_path.parent.joinpath('file').touch()
+    TensorRtSession(RTX, engine, LOG, REQUEST, plan_path.parent / 'file' / 'street.engine')
+    assert 'the next start compiles the kernels again: cannot write' in caplog.text
+
+
+def test_engine_that_is_not_kept_keeps_no_kernels(cuda, tmp_path):
+    engine = FakeRtxEngine(cuda, CAMERA_HW, TYPES)
+    TensorRtSession(RTX, engine, LOG, REQUEST)
+    assert engine.compilations == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 class FakeTensorRt:
