@@ -51,6 +51,13 @@ ALL_FAIL = {'last_used_age_s': 9.0, 'last_failed_age_s': 0.1, 'last_error': 'no 
         ({'last_stamp_problem_age_s': 1.0}, {}, WARN, 'not increasing'),
         ({}, {'incompatible_qos': 'incompatible QoS (RELIABILITY)'}, WARN, 'RELIABILITY'),
         ({}, {'engine': replace(ENGINE, fallback_reason='no openvino')}, WARN, 'no openvino'),
+        (
+            {},
+            {'engine': replace(ENGINE, build_status='building an engine for tensorrt (42%)')},
+            WARN,
+            'building an engine for tensorrt (42%), running on openvino',
+        ),
+        ({}, {'engine': replace(ENGINE, cache_problem='disk full')}, WARN, 'disk full'),
         (ALL_BAD, {}, ERROR, 'bad step'),
         (ALL_FAIL, {}, ERROR, 'no memory'),
         ({}, {'state': 'inactive'}, OK, 'inactive'),
