@@ -51,6 +51,7 @@ setup(
         # A desk: bags, scores, training.
         'bags': ['rosbags>=0.10', 'tqdm'],
         'train': ['torch>=2.4', 'safetensors', 'tqdm'],
+        'quantize': ['nncf>=3', 'onnxruntime', 'openvino>=2024.4', 'rosbags>=0.10', 'tqdm'],
     },
     zip_safe=False,
     author='seg_perception maintainers',

@@ -25,6 +25,7 @@ COMMAND_MODULES = (
     'export',
     'build_engine',
     'calibrate',
+    'quantize',
     'train',
     'benchmark',
 )

@@ -57,7 +57,7 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--backend', default='auto', help='auto, tensorrt, tensorrt_rtx, openvino or torch'
     )
-    parser.add_argument('--precision', default='auto', help='auto, f32, bf16 or f16')
+    parser.add_argument('--precision', default='auto', help='auto, f32, bf16, f16 or int8')
     parser.add_argument(
         '--input-size',
         type=parse_size,

@@ -41,7 +41,7 @@ An engine is for one camera size, network size and channel order. Building for t
 TensorRT-RTX. To use an engine on another machine, copy its two files, .engine and .engine.json,
 into the folder named above, of the user who runs the node there. Keep their names.
 """
-PRECISIONS = {'fp16': 'f16', 'bf16': 'bf16', 'fp32': 'f32'}
+PRECISIONS = {'fp16': 'f16', 'int8': 'int8', 'bf16': 'bf16', 'fp32': 'f32'}
 
 
 def parse_targets(text: str) -> tuple[str, ...]:

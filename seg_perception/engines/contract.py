@@ -94,11 +94,13 @@ class ModelMetadata:
         name: of the model, for reports and diagnostics.
         network: 'name', 'variant' and 'rank' of the network, enough to build it again.
         stride: pixels of the network input per logit.
-        precision: type in which the graph computes, 'f32'; weights are stored as float16.
+        precision: type in which the graph computes: 'f32' (weights are stored as float16), or
+            'int8' where convolutions are quantised.
         source_sha256: hash of the checkpoint file that the weights came from.
         folded: True where norms and scales are folded into the weights (networks.deploy).
         temperature: the trained network's logits are divided by it in the file, see
             `seg_perception calibrate`; 1 where the confidence is as trained.
+        quantized_from: hash of the model file that an int8 file was made from, '' for others.
         version: version of this metadata.
     """
 
@@ -111,6 +113,7 @@ class ModelMetadata:
     source_sha256: str = ''
     folded: bool = True
     temperature: float = 1.0
+    quantized_from: str = ''
     version: int = FORMAT_VERSION
 
     def to_properties(self) -> dict[str, str]:
@@ -126,6 +129,7 @@ class ModelMetadata:
             'source_sha256': json.dumps(self.source_sha256),
             'folded': json.dumps(self.folded),
             'temperature': json.dumps(self.temperature),
+            'quantized_from': json.dumps(self.quantized_from),
         }
         return {METADATA_PREFIX + key: value for key, value in values.items()}
 
@@ -167,6 +171,8 @@ class ModelMetadata:
                 folded=json.loads(values['folded']),
                 # files from before there was calibration do not have it
                 temperature=float(json.loads(values.get('temperature', '1.0'))),
+                # nor what int8 files say
+                quantized_from=json.loads(values.get('quantized_from', '""')),
                 version=version,
             )
         except EngineError:

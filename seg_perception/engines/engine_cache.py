@@ -49,7 +49,7 @@ class EngineKey:
         library_version: of the library.
         gpu: name of the GPU it was built on; '' where it was built for targets.
         compute_capabilities: such as ('sm86', 'sm89'): the targets, or that of the GPU.
-        precision: 'f32', 'f16' or 'bf16'.
+        precision: 'f32', 'f16', 'bf16' or 'int8'.
         shapes: 'camera', 'network' (HxW, px), 'fit' and 'channel_order'.
         dla_core: accelerator core of a Jetson, -1 for none.
     """

@@ -25,16 +25,20 @@ TYPES = {'f16': TensorProto.FLOAT16, 'bf16': TensorProto.BFLOAT16}
 BFLOAT16_OPSET = 22
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 
-_LAYERS = ('Conv', 'MatMul', 'Gemm')
+# What is dequantised is read by layers, and has the type of its scale.
+_LAYERS = ('Conv', 'MatMul', 'Gemm', 'DequantizeLinear')
 # Computed in the half type where all that flows into them is of that type.
 _FOLLOWERS = (
     *('Add', 'Sub', 'Mul', 'Gelu', 'Relu', 'Sigmoid', 'Resize', 'Concat', 'Pad', 'Slice'),
     *('Identity', 'Reshape', 'Transpose', 'Squeeze', 'Unsqueeze', 'MaxPool'),
+    'QuantizeLinear',
 )
 # Of these nodes other inputs are sizes, axes and the like.
 _DATA_INPUTS = {
     **dict.fromkeys(('Reshape', 'Transpose', 'Squeeze', 'Unsqueeze', 'Resize', 'Slice'), (0,)),
     'Pad': (0, 2),
+    'QuantizeLinear': (0, 1),
+    'DequantizeLinear': (1,),
 }
 # Constants of the matrix decomposition and of the layer that reads its bases, by the names of
 # the deployed network (networks.deploy).
@@ -48,15 +52,20 @@ def convert_precision(model: onnx.ModelProto, precision: str) -> onnx.ModelProto
 
     Args:
         model: a model file's graph, also one of `prelude.specialise`; it is not changed.
-        precision: 'f32' (returned as it is), 'f16' or 'bf16'.
+        precision: 'f32' (returned as it is), 'f16' or 'bf16'; 'int8' is 'f16' for what is not
+            quantised in an int8 file.
 
     Raises:
         EngineError: an unknown precision, or a weight that float16 cannot hold.
     """
     if precision == 'f32':
         return model
+    if precision == 'int8':
+        precision = 'f16'
     if precision not in TYPES:
-        raise EngineError(f"precision is '{precision}', expected one of: f32, {', '.join(TYPES)}")
+        raise EngineError(
+            f"precision is '{precision}', expected one of: f32, int8, {', '.join(TYPES)}"
+        )
     converted = onnx.ModelProto()
     converted.CopyFrom(model)
     constants = fold_constants(converted.graph)
@@ -115,6 +124,11 @@ class GraphConverter:
         for node in graph.node:
             for name in node.input:
                 self._readers.setdefault(name, []).append(node)
+        self._dequantised = {
+            node.output[0]
+            for node in graph.node
+            if node.op_type == 'DequantizeLinear' and node.input[0] in sources
+        }
         self._halves: set[str] = set()  # values of the half type, among those of the old graph
         self._made: set[str] = set()
 
@@ -141,7 +155,8 @@ class GraphConverter:
         if node.op_type in _LAYERS:
             weights = [self._sources[name] for name in inputs if name in self._sources]
             is_kept = any(name.endswith(_FLOAT32_CONSTANTS) for name in weights)
-            return bool(weights) and not is_kept and not self._makes_logits(node)
+            has_weights = bool(weights) or not self._dequantised.isdisjoint(inputs)
+            return has_weights and not is_kept and not self._makes_logits(node)
         is_follower = node.op_type in _FOLLOWERS and bool(flowing)
         return is_follower and all(name in self._halves for name in flowing)
 

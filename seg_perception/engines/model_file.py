@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,13 @@ class ModelFile:
     path: Path
     graph: onnx.ModelProto
     metadata: ModelMetadata
+
+    def compute_sha256(self) -> str:
+        """Return the hash of the file's bytes, hexadecimal; EngineError when it cannot be read."""
+        try:
+            return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise EngineError(f'model file {self.path} cannot be read: {error}') from error
 
     def read_weights(self) -> dict[str, np.ndarray]:
         """Return the network's weights by the names of its deployed module, as float32."""

@@ -9,6 +9,7 @@ logits, no allocation per frame. The GIL is free during inference.
 from __future__ import annotations
 
 import ctypes
+import logging
 
 import numpy as np
 
@@ -20,12 +21,23 @@ from seg_perception.engines.base import (
 )
 from seg_perception.engines.contract import BackendUnavailableError, EngineError
 from seg_perception.engines.hidden_split import split_hidden_layers
+from seg_perception.engines.int8_file import PRECISION as INT8
+from seg_perception.engines.int8_file import (
+    find_int8_problem,
+    has_byte_products,
+    is_int8,
+    load_int8_file,
+    name_int8_file,
+)
 from seg_perception.engines.model_file import ModelFile
 from seg_perception.engines.prelude import specialise
 
+LOGGER = logging.getLogger(__name__)
 DEVICE = 'CPU'
-# OpenVINO's names of our precisions, best first; it reports BF16 only where the CPU computes it.
-CAPABILITIES = {'bf16': 'BF16', 'f32': 'FP32'}
+# OpenVINO's name, reported only where the CPU computes it.
+BFLOAT16 = 'BF16'
+# What is not quantised in an int8 file: with 'bf16' OpenVINO 2026.4 refuses such files.
+HINTS = {'int8': 'f32'}
 
 
 class OpenVinoBackend:
@@ -38,7 +50,8 @@ class OpenVinoBackend:
 
         Args:
             model: the model file.
-            precision: 'auto' (bf16 where the CPU has it, else f32), 'f32' or 'bf16'.
+            precision: 'auto' (bf16 where the CPU has it, else int8 where the model has such a
+                file and the CPU multiplies bytes, else f32), 'f32', 'bf16' or 'int8'.
             threads: CPU threads, 0 for all physical cores.
 
         Raises:
@@ -52,7 +65,6 @@ class OpenVinoBackend:
                 f'OpenVINO is not installed ({error}); pip install openvino'
             ) from error
         self._openvino = openvino
-        self._model = model
         self._core = openvino.Core()
         try:
             device = str(self._core.get_property(DEVICE, 'FULL_DEVICE_NAME')).strip()
@@ -61,15 +73,16 @@ class OpenVinoBackend:
             raise BackendUnavailableError(
                 f'OpenVINO {openvino.__version__} has no {DEVICE} device: {error}'
             ) from error
-        known = {name: True for name, theirs in CAPABILITIES.items() if theirs in reported}
+        known = list_precisions(model, BFLOAT16 in reported)
         self.precision = choose_precision(precision, known, self.name, device)
+        self._model = load_int8_file(model) if self.precision == INT8 else model
         self._properties: dict[str, object] = {
             'PERFORMANCE_HINT': 'LATENCY',
             'NUM_STREAMS': 1,
             # A pinned thread waits where another process (camera driver, DDS) holds its core:
             # 7 to 30 % longer on two cores under such load, no gain without.
             'ENABLE_CPU_PINNING': False,
-            'INFERENCE_PRECISION_HINT': self.precision,
+            'INFERENCE_PRECISION_HINT': HINTS.get(self.precision, self.precision),
         }
         if threads > 0:
             self._properties['INFERENCE_NUM_THREADS'] = threads
@@ -133,6 +146,20 @@ class OpenVinoSession:
     def close(self) -> None:
         """Free the request and what was compiled."""
         self._infer_request = None
+
+
+def list_precisions(model: ModelFile, has_bfloat16: bool) -> dict[str, bool]:
+    """Return the precisions for a model, best first, and whether 'auto' may take them.
+
+    int8 comes after bf16, which is as fast (1.05 times at 384x768 on two Zen 4 cores) and closer.
+    """
+    if is_int8(model):
+        return {INT8: True}
+    problem = find_int8_problem(model)
+    if problem and name_int8_file(model.path).exists():
+        LOGGER.warning('the int8 file is not used: %s', problem)
+    bfloat16 = {'bf16': True} if has_bfloat16 else {}
+    return {**bfloat16, INT8: not problem and has_byte_products(), 'f32': True}
 
 
 def view_as_writable(image: np.ndarray) -> np.ndarray:

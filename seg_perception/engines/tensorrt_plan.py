@@ -21,6 +21,7 @@ from seg_perception.engines.engine_cache import (
     find_engine_directory,
 )
 from seg_perception.engines.half_precision import convert_precision
+from seg_perception.engines.int8_file import PRECISION, load_int8_file
 from seg_perception.engines.model_file import ModelFile
 from seg_perception.engines.prelude import specialise
 from seg_perception.engines.tensorrt_build import BuildSettings, TensorRtLibrary
@@ -36,7 +37,7 @@ class PlanRequest:
 
     Attributes:
         camera: sizes and channel order.
-        precision: 'f32', 'f16' or 'bf16'.
+        precision: 'f32', 'f16', 'bf16' or 'int8'.
         compute_capabilities: such as ('sm89',).
         gpu: name of the GPU of this machine to build on; '' builds for the compute capabilities
             without it.
@@ -63,6 +64,8 @@ class PlanMaker:
         self._request = request
         # models that are exported without a name are told apart by their file's
         self._model_name = model.metadata.name or model.path.stem
+        if request.precision == PRECISION:
+            model = load_int8_file(model)
         camera = request.camera
         graph = specialise(
             model.graph,

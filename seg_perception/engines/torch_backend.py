@@ -22,6 +22,7 @@ from seg_perception.engines.base import (
 )
 from seg_perception.engines.contract import BackendUnavailableError, EngineError, InputContract
 from seg_perception.engines.cuda_device import Buffer, CudaDevice, RoundTrip, Work
+from seg_perception.engines.int8_file import is_int8
 from seg_perception.engines.model_file import ModelFile
 from seg_perception.perception.geometry import compute_logits_size, place_image
 
@@ -135,6 +136,11 @@ def build_network(model: ModelFile, precision: str) -> Any:
     from seg_perception.networks.deploy import build_deployed
     from seg_perception.networks.half_precision import convert_layers
 
+    if is_int8(model):
+        raise EngineError(
+            f'{model.path} is quantised to int8, which the torch backend does not run; give it '
+            'the file that this one was made from'
+        )
     network = build_deployed(model.metadata.network, model.metadata.label_space.num_classes)
     weights = {name: torch.from_numpy(a) for name, a in model.read_weights().items()}
     try:

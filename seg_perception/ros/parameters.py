@@ -100,7 +100,8 @@ SPECS: tuple[ParameterSpec, ...] = (
         'model.precision',
         'auto',
         'Arithmetic of the network. auto takes f16 with TensorRT; else bf16 where the processor '
-        'has it, else f32.',
+        'has it, else int8 where the model has an int8 file and the processor multiplies bytes, '
+        'else f32.',
         UNCONFIGURED,
         choices=('auto', 'f32', 'bf16', 'f16', 'int8'),
     ),

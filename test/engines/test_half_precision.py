@@ -100,8 +100,8 @@ def test_openvino_computes_the_same_logits(graph, make_image, check_logits):
 
 
 def test_unknown_precision_is_named(graph):
-    with pytest.raises(EngineError, match="'int8', expected one of: f32, f16, bf16"):
-        convert_precision(graph, 'int8')
+    with pytest.raises(EngineError, match="'f8', expected one of: f32, int8, f16, bf16"):
+        convert_precision(graph, 'f8')
 
 
 def test_weight_beyond_float16_is_named():
