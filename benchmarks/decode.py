@@ -47,7 +47,7 @@ def find_model(given: str | None) -> Path | None:
     """Return the model file to use, None where the package has none."""
     if given:
         return Path(given)
-    return next(iter(sorted(MODELS.glob('**/*.onnx'))), None)
+    return next(iter(sorted(MODELS.glob('*/model.onnx'))), None)
 
 
 def compute_model_logits(model: Path, images: list[np.ndarray]) -> list[np.ndarray]:
