@@ -9,7 +9,14 @@ import threading
 import time
 from collections.abc import Callable
 
-from seg_perception.engines.base import Backend, BackendChoice, CompileRequest, Session, compile_on
+from seg_perception.engines.base import (
+    Backend,
+    BackendChoice,
+    BuildingBackend,
+    CompileRequest,
+    Session,
+    compile_on,
+)
 from seg_perception.engines.build_watch import BuildCancelledError, BuildWatch
 from seg_perception.engines.contract import BackendUnavailableError, EngineError
 
@@ -66,7 +73,9 @@ class BackgroundBuild:
         """Say what is built and how far it is."""
         name = self._backend.name
         if self.is_finished:
-            return f'the engine for {name} is ready for the next image'
+            return f'{name} is ready for the next image'
+        if not isinstance(self._backend, BuildingBackend):
+            return f'loading {name}'
         detail = self._watch.phase if self._watch.share == 0 else f'{self._watch.share:.0%}'
         return f'building an engine for {name} ({detail or "starting"})'
 

@@ -302,6 +302,8 @@ class Engine:
         self._keep(build.key, build.session)
         before = self.backend_name
         self._close_stand_in()
+        if before == self.backend_name:
+            return  # nothing was built, and that is said
         (height_px, width_px), channel_order = build.key
         LOGGER.info(
             'engine: switched from %s to %s for %dx%d %s images, ready after %.1f s: %s',

@@ -9,7 +9,9 @@ logits, no allocation per frame. The GIL is free during inference.
 from __future__ import annotations
 
 import ctypes
+import functools
 import logging
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +42,19 @@ BFLOAT16 = 'BF16'
 HINTS = {'int8': 'f32'}
 
 
+@functools.cache
+def open_core() -> Any:
+    """Return OpenVINO's core, one for the life of the process.
+
+    Its CPU plugin gives the thread that loads it a stack for signals, and takes the memory away
+    when the plugin goes: where that happens in another thread, the next signal (Ctrl-C) ends the
+    process with SIGSEGV. Seen with OpenVINO 2026.4.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 class OpenVinoBackend:
     """A model in OpenVINO; see `base.Backend`."""
 
@@ -65,7 +80,7 @@ class OpenVinoBackend:
                 f'OpenVINO is not installed ({error}); pip install openvino'
             ) from error
         self._openvino = openvino
-        self._core = openvino.Core()
+        self._core = open_core()
         try:
             device = str(self._core.get_property(DEVICE, 'FULL_DEVICE_NAME')).strip()
             reported = self._core.get_property(DEVICE, 'OPTIMIZATION_CAPABILITIES')
@@ -114,7 +129,7 @@ class OpenVinoBackend:
             ) from error
 
     def close(self) -> None:
-        """Drop OpenVINO's core; sessions that are still open keep working."""
+        """Let go of OpenVINO's core; sessions that are still open keep working."""
         self._core = None
 
 

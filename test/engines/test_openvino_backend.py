@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -93,3 +95,23 @@ def test_precision_follows_the_cpu(backend, model):
     else:
         with pytest.raises(EngineError, match='precision bf16 is not available with openvino'):
             OpenVinoBackend(model, 'bf16')
+
+
+CLOSE_ELSEWHERE = """
+import os, signal, sys, threading
+from seg_perception.engines.model_file import load_model_file
+from seg_perception.engines.openvino_backend import OpenVinoBackend
+caught = []
+signal.signal(signal.SIGUSR1, lambda *arguments: caught.append(arguments))
+backend = OpenVinoBackend(load_model_file(sys.argv[1]))
+thread = threading.Thread(target=backend.close)
+thread.start()
+thread.join()
+os.kill(os.getpid(), signal.SIGUSR1)
+sys.exit(0 if len(caught) == 1 else 1)
+"""
+
+
+def test_backend_that_another_thread_closes_leaves_signals_as_they_are(model_path):
+    done = subprocess.run([sys.executable, '-c', CLOSE_ELSEWHERE, model_path], timeout=60)
+    assert done.returncode == 0

@@ -28,3 +28,4 @@ def test_a_backend_replaced_by_a_camera_of_a_new_size_is_in_diagnostics(
     assert status.level == DiagnosticStatus.WARN
     assert {value.key: value.value for value in status.values}['backend'] == 'torch'
     assert 'openvino: out of memory in this test' in node.read_log()
+    assert node.stop() == 0
