@@ -52,7 +52,12 @@ class FigureGroup:
 # In the order in which they are judged.
 GROUPS = (
     FigureGroup(
-        ('e2e_vs_bare', f'e2e_vs_bare{LARGE}', 'overload_age_p95_vs_inference'),
+        (
+            'e2e_vs_bare',
+            'e2e_vs_inference',
+            f'e2e_vs_bare{LARGE}',
+            'overload_age_p95_vs_inference',
+        ),
         is_better_high=False,
         is_ratio=True,
     ),

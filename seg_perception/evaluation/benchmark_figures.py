@@ -80,7 +80,8 @@ def summarize_stages(rounds: Sequence[Round]) -> tuple[Figures, RoundFigures]:
     """Return the node's own times by stage: medians over the rounds of each round's percentile.
 
     'transport' is the rest of the way from publish() to the mask's callback: DDS and executors,
-    both ways.
+    both ways. 'e2e_vs_inference' is end to end by the inference of the same frames: what the
+    message path adds, even where the machine's speed changes between node and bare engine.
     """
     figures: Figures = {}
     by_round: RoundFigures = {}
@@ -96,7 +97,12 @@ def summarize_stages(rounds: Sequence[Round]) -> tuple[Figures, RoundFigures]:
         - sum(by_round[f'node_{stage}_p50_ms'][index] for stage in STAGES)
         for index, entry in enumerate(rounds)
     ]
-    figures['transport_p50_ms'] = float(np.median(by_round['transport_p50_ms']))
+    by_round['e2e_vs_inference'] = [
+        float(np.median(entry.e2e.latencies_ms)) / inference_ms
+        for entry, inference_ms in zip(rounds, by_round['node_inference_p50_ms'], strict=True)
+    ]
+    for name in ('transport_p50_ms', 'e2e_vs_inference'):
+        figures[name] = float(np.median(by_round[name]))
     return figures, by_round
 
 

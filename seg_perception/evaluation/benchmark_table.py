@@ -26,6 +26,7 @@ LARGE = '_camera_1024x2048'
 # Figures below the table: name, what it is, format.
 FACTS = (
     ('e2e_vs_bare', 'end to end by bare engine', '{:.3f} times'),
+    ('e2e_vs_inference', '  by inference of the same frames', '{:.3f} times'),
     ('eager_vs_e2e', 'PyTorch eager by end to end', '{:.1f} times'),
     (f'e2e_p50_ms{LARGE}', 'end to end, camera 1024x2048, p50', '{:.1f} ms'),
     (f'e2e_vs_bare{LARGE}', '  by bare engine', '{:.3f} times'),

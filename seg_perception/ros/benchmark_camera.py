@@ -8,6 +8,7 @@ back is printed as JSON, one line.
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import json
 import subprocess
@@ -84,8 +85,9 @@ class BenchmarkCamera:
         self._unanswered_ns: deque[int] = deque()
         self._is_connected = threading.Event()
         self._sent_s: list[float] = []
-        self._usages: list[ProcessUsage | None] = []
-        self._warm_up_images = self._warm_up_masks = 0
+        self._usages: list[ProcessUsage] = []
+        self._warm_up_images = 0
+        self._last_warm_up_ns = 0
 
     def run(self) -> CameraReport:
         """Send all images, wait for the last mask.
@@ -102,13 +104,15 @@ class BenchmarkCamera:
             with_overlay=task.with_overlay,
         )
         result = LiveReplay(self._expose_all(), config, self._on_mask).run()
-        usages = [usage for usage in self._usages[self._warm_up_masks :] if usage is not None]
+        # masks come in order
+        first = bisect.bisect_right(result.stamps_ns, self._last_warm_up_ns)
+        usages = self._usages
         cpu_percent, cpu_ms_per_mask = compare_usages(usages)
         return CameraReport(
-            latencies_ms=result.latencies_ms[self._warm_up_masks :],
+            latencies_ms=result.latencies_ms[first:],
             published=result.published - self._warm_up_images,
-            received=result.received - self._warm_up_masks,
-            masks_per_s=measure_rate(result.receive_times_s[self._warm_up_masks :]),
+            received=result.received - first,
+            masks_per_s=measure_rate(result.receive_times_s[first:]),
             images_per_s=measure_rate(self._sent_s),
             cpu_percent=cpu_percent,
             cpu_ms_per_mask=cpu_ms_per_mask,
@@ -133,7 +137,8 @@ class BenchmarkCamera:
                     '(FASTDDS_DEFAULT_PROFILES_FILE)?'
                 )
             due_ns, message = self._expose(0)
-            self._unanswered_ns.append(read_stamp_ns(message))
+            self._last_warm_up_ns = read_stamp_ns(message)
+            self._unanswered_ns.append(self._last_warm_up_ns)
             self._warm_up_images += 1
             yield due_ns, message
         # the newest image is never overtaken; with its mask the node is idle
@@ -141,7 +146,7 @@ class BenchmarkCamera:
         while self._unanswered_ns and time.monotonic() < deadline_s:
             time.sleep(0.01)
         self._unanswered_ns.clear()
-        self._warm_up_masks = len(self._usages)
+        self._usages.clear()
         self._sent_s.clear()
 
     def _send_at_rate(self) -> Iterator[tuple[int, Image]]:
@@ -172,7 +177,9 @@ class BenchmarkCamera:
         return int(self._sent_s[-1] * 1e9), message
 
     def _on_mask(self, mask: ReplayedMask) -> None:
-        self._usages.append(read_usage(self._task.node_pid) if self._task.node_pid else None)
+        usage = read_usage(self._task.node_pid) if self._task.node_pid else None
+        if usage is not None:
+            self._usages.append(usage)
         answered = 0
         # masks come in order: images before this one that have no mask were overtaken or lost
         while self._unanswered_ns and self._unanswered_ns[0] <= mask.stamp_ns:

@@ -79,6 +79,7 @@ class ReplayResult:
         published: images sent.
         received: masks that came back.
         latencies_ms: of the masks, in the order in which they came.
+        stamps_ns: of the masks, in the same order.
         receive_times_s: when they came, seconds since the first image was sent.
         duration_s: from the first image to the last mask.
         diagnostics: key and value of the node's last status on /diagnostics.
@@ -90,6 +91,7 @@ class ReplayResult:
     published: int = 0
     received: int = 0
     latencies_ms: list[float] = field(default_factory=list)
+    stamps_ns: list[int] = field(default_factory=list)
     receive_times_s: list[float] = field(default_factory=list)
     duration_s: float = 0.0
     diagnostics: dict[str, str] = field(default_factory=dict)
@@ -266,6 +268,7 @@ class LiveReplay:
             latency_ms = (received_s - sent_s) * 1e3
             self._result.received += 1
             self._result.latencies_ms.append(latency_ms)
+            self._result.stamps_ns.append(stamp_ns)
             self._result.receive_times_s.append(received_s - self._start_s)
             self._result.duration_s = received_s - self._start_s
             mask = view_mono8(message)

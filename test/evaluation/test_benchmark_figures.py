@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from benchmark_runs import STAGE_MS, make_figures, make_report, make_round, make_run
+from benchmark_runs import BARE_MS, STAGE_MS, make_figures, make_report, make_round, make_run
 
 from seg_perception.evaluation.benchmark_figures import (
     STAGES,
@@ -67,13 +67,14 @@ def test_without_pytorch_its_figures_are_absent():
 
 
 def test_stages_and_transport_add_up_to_the_way_of_a_frame():
-    figures, by_round = summarize_stages([make_round(100.0, 90.0, 600.0)])
+    figures, by_round = summarize_stages([make_round(100.0, BARE_MS, 600.0)])
     for stage, time_ms in STAGE_MS.items():
         assert figures[f'node_{stage}_p50_ms'] == time_ms
         assert figures[f'node_{stage}_p99_ms'] == pytest.approx(3 * time_ms)
     stages_ms = sum(figures[f'node_{stage}_p50_ms'] for stage in STAGES)
     assert stages_ms + figures['transport_p50_ms'] == pytest.approx(100.0)
-    assert len(by_round['transport_p50_ms']) == 1
+    assert figures['e2e_vs_inference'] == pytest.approx(100.0 / STAGE_MS['inference'])
+    assert len(by_round['transport_p50_ms']) == len(by_round['e2e_vs_inference']) == 1
 
 
 def test_overload_is_the_age_by_the_time_of_inference():
@@ -105,7 +106,7 @@ def test_a_run_has_the_keys_that_others_read_and_is_json():
 
 
 def test_table_has_the_times_of_every_stage_and_what_was_not_measured():
-    figures = make_figures([make_round(100.0, 90.0, 600.0)], notes=['no GPU here'])
+    figures = make_figures([make_round(100.0, BARE_MS, 600.0)], notes=['no GPU here'])
     table = format_benchmark(figures)
     lines = {line.strip().split('  ')[0]: line for line in table.splitlines()}
     assert lines['inference'].split()[1:] == ['90.00', '180.00', '270.00']
