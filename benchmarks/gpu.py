@@ -6,6 +6,8 @@
   throughput  training crops per second at 360x480
   eager       the network as trained, PyTorch eager in half precision, image and logits on the GPU
   inference   the torch backend, camera bytes to logits in main memory (wants onnx)
+  masks       the same to the mask in main memory, frames per second, eager in turns (GPU only)
+  tests       test/engines/test_cuda_real.py (GPU only, wants pytest)
   frames      training frames of the sample drive, rendered on all cores
   training    config/training/segnext_t_street_gpu.yaml
   held out    a shorter run without the CamVid drive 0006R0, scored on that drive
@@ -53,11 +55,12 @@ ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / 'config' / 'training' / 'segnext_t_street_gpu.yaml'
 MODEL = ROOT / 'models' / 'segnext_t_street' / 'model.onnx'
 WEIGHTS = MODEL.with_name('weights.safetensors')
+TESTS = ROOT / 'test' / 'engines' / 'test_cuda_real.py'
 HELD_OUT_DRIVE = '0006R0'
 STREETS = 400
 LEAST_MINUTES = 0.5  # a training part with less time left waits for the next command
 # (height, width) in px and calls of the inference parts; on a CPU these are a rehearsal.
-INFERENCE_SIZES = {'cuda': ((512, 1024), (1024, 2048)), 'cpu': ((128, 256),)}
+INFERENCE_SIZES = {'cuda': ((512, 1024), (768, 1536), (1024, 2048)), 'cpu': ((128, 256),)}
 INFERENCE_CALLS = {'cuda': 30, 'cpu': 3}
 WARM_UP_CALLS = {'cuda': 5, 'cpu': 1}
 
@@ -182,6 +185,33 @@ def time_backend(device: str) -> dict[str, Any] | None:
     return figures
 
 
+def time_masks() -> dict[str, Any] | None:
+    """Time camera bytes to the mask, both in main memory, with PyTorch eager in turns.
+
+    None where it cannot run here; the reason is printed.
+    """
+    try:
+        from seg_perception.evaluation.benchmark_offline import find_cuda_backend, measure_cuda
+
+        backend, reason = find_cuda_backend(str(MODEL), 'auto', 'auto')
+        if not backend:
+            raise UserError(reason)
+        generator = np.random.default_rng(0)
+        images = [generator.integers(0, 256, (768, 1536, 3), np.uint8) for _ in range(4)]
+        return measure_cuda(str(MODEL), backend, 'auto', images)[0]
+    except (ImportError, UserError) as error:
+        print_now(f'masks: no GPU backend can be timed here: {error}')
+        return None
+
+
+def run_tests() -> dict[str, Any]:
+    """Run the tests that want a GPU; return the exit status and the last line."""
+    command = [sys.executable, '-m', 'pytest', '-q', '--rootdir', str(ROOT), str(TESTS)]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    lines = (found.stdout + found.stderr).strip().splitlines()
+    return {'exit_status': found.returncode, 'summary': lines[-1] if lines else ''}
+
+
 def time_calls(call: Callable[[], Any], device: str) -> float:
     """Return the median milliseconds of a call, after some to warm up."""
     times_ms = []
@@ -301,6 +331,9 @@ def main() -> None:
     ledger.run('throughput', lambda: time_training(device, arguments.out))
     ledger.run('eager', lambda: time_eager(device))
     ledger.run('inference', lambda: time_backend(device))
+    if device == 'cuda':
+        ledger.run('masks', time_masks)
+        ledger.run('tests', run_tests)
     frames = arguments.data / 'sample_drive' / 'train'
     ledger.run('frames', lambda: render_streets(frames, arguments.streets))
     ledger.run('training', lambda: train(config, device, left_min()))
@@ -308,7 +341,9 @@ def main() -> None:
     if 'training' in ledger.figures:
         held_out = hold_out_drive(config, HELD_OUT_DRIVE)
         ledger.run('held out', lambda: train(held_out, device, left_min()))
-    parts = ('outputs', 'throughput', 'eager', 'inference', 'frames', 'training', 'held out')
+    parts = ['outputs', 'throughput', 'eager', 'inference', 'frames', 'training', 'held out']
+    if device == 'cuda':
+        parts += ['masks', 'tests']
     missing = [name for name in parts if name not in ledger.figures]
     print('all parts are done' if not missing else f'to do, run again: {", ".join(missing)}')
 
