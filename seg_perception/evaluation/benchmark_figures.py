@@ -132,27 +132,28 @@ def summarize_unthrottled(reports: Sequence[CameraReport]) -> tuple[Figures, Rou
 
 
 def summarize_overload(
-    reports: Sequence[CameraReport], inference_ms: float
+    reports: Sequence[CameraReport], inference_ms: Sequence[float]
 ) -> tuple[Figures, RoundFigures]:
     """Return how old masks are when the camera sends more than the node can take.
 
     Args:
         reports: of each round.
-        inference_ms: median time of one inference without overload.
+        inference_ms: the node's median time of inference without overload, in each round: ages
+            are divided by that of their own round, since the machine's speed may change.
 
     """
-    ages_ms = np.concatenate([report.latencies_ms for report in reports])
+    ages_ms = [np.asarray(report.latencies_ms) for report in reports]
+    ratios = [ages / median_ms for ages, median_ms in zip(ages_ms, inference_ms, strict=True)]
     name = 'overload_age_p95_vs_inference'
     figures: Figures = {
         'overload_camera_hz': float(np.median([report.images_per_s for report in reports])),
         'overload_fps': float(np.median([report.masks_per_s for report in reports])),
         'overload_published': sum(report.published for report in reports),
         'overload_received': sum(report.received for report in reports),
-        **list_percentiles('overload_age', ages_ms),
-        name: float(np.percentile(ages_ms, 95)) / inference_ms,
+        **list_percentiles('overload_age', np.concatenate(ages_ms)),
+        name: float(np.percentile(np.concatenate(ratios), 95)),
     }
-    by_round = [float(np.percentile(report.latencies_ms, 95)) / inference_ms for report in reports]
-    return figures, {name: by_round}
+    return figures, {name: [float(np.percentile(values, 95)) for values in ratios]}
 
 
 def summarize_subscribers(

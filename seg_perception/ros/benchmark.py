@@ -223,7 +223,7 @@ class Benchmark:
             self._add(*summarize_unthrottled(unthrottled))
         overload = [entry.overload for entry in rounds if entry.overload]
         if overload:
-            self._add(*summarize_overload(overload, self.figures['node_inference_p50_ms']))
+            self._add(*summarize_overload(overload, self.by_round['node_inference_p50_ms']))
         if 'subscribers' in parts:
             reports = runner.compare_subscribers(self._camera_hw, rate_hz)
             self._add(*summarize_subscribers(reports))

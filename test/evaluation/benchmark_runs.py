@@ -69,7 +69,7 @@ def make_figures(rounds: list[Round], **changes: Any) -> dict[str, Any]:
         summarize_stages(rounds),
         summarize_use(reports),
         summarize_unthrottled([entry.unthrottled for entry in rounds if entry.unthrottled]),
-        summarize_overload([entry.overload for entry in rounds if entry.overload], 100.0),
+        summarize_overload([entry.overload for entry in rounds if entry.overload], [100.0] * len(rounds)),
     ):
         figures |= found
         by_round |= found_by_round
