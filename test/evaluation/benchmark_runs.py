@@ -64,12 +64,13 @@ def make_figures(rounds: list[Round], **changes: Any) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     by_round: dict[str, list[float]] = {}
     reports = [entry.e2e for entry in rounds]
+    overload = [entry.overload for entry in rounds if entry.overload]
     for found, found_by_round in (
         summarize_rounds(rounds),
         summarize_stages(rounds),
         summarize_use(reports),
         summarize_unthrottled([entry.unthrottled for entry in rounds if entry.unthrottled]),
-        summarize_overload([entry.overload for entry in rounds if entry.overload], [100.0] * len(rounds)),
+        summarize_overload(overload, [100.0] * len(overload)),
     ):
         figures |= found
         by_round |= found_by_round
