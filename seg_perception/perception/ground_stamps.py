@@ -1,0 +1,226 @@
+# Copyright 2026 seg_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""Compiled loops that turn the contacts of standing things into cells of the ground grid.
+
+A separate file from `ground_kernels.py`, which fills it from the image; see there about caching.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from seg_perception.perception.compiling import compile_kernel
+from seg_perception.perception.ground_kernels import KIND_GROUND, UNKNOWN
+
+_STRIDE_M = 0.03  # neighbours of a contact are looked at in such steps: thinner than a tyre
+_SIZE_M = 0.6  # farther than this behind a contact beside it, a part is not of the same contact
+_FLANK = 10.0  # metres that a vehicle's flank recedes for each metre sideways
+_NEAREST = 0.2  # of a hanging part's distance: no part hangs higher than 4/5 of the camera
+
+
+class Geometry(NamedTuple):
+    """Grid and rays, as the stamps need them."""
+
+    x_min_m: float
+    y_min_m: float
+    resolution_m: float
+    rows: int
+    columns: int
+    foot_x_m: float
+    foot_y_m: float
+    step_rad: float
+
+
+@compile_kernel(nogil=True)
+def attach_hanging(contacts, rules, step_rad):
+    """Attach parts that hang in the air to what carries them.
+
+    Below an arm or a bumper between two wheels a ray goes on over the ground and meets the part
+    far behind the object. Such a contact is told by contacts of the same group nearby that are
+    nearer: within `side_m` to either side (it then has no contact of its own), or within `span_m`
+    on both sides (it then is moved to the farther of the two).
+    """
+    for ray in range(contacts.counts.shape[0]):
+        for slot in range(contacts.counts[ray]):
+            class_id = contacts.class_id[ray, slot]
+            edge = contacts.edge_m[ray, slot]
+            contacts.filled_m[ray, slot] = edge
+            contacts.hanging[ray, slot] = False
+            side, span = rules.side_m[class_id], rules.span_m[class_id]
+            if span > 0.0:
+                left = _find_nearest(contacts, rules, ray, -1, class_id, edge, span, step_rad)
+                right = _find_nearest(contacts, rules, ray, 1, class_id, edge, span, step_rad)
+                contacts.filled_m[ray, slot] = min(edge, max(left, right))
+            if side > 0.0:
+                slope = _FLANK if span > 0.0 else 0.0
+                edge = contacts.filled_m[ray, slot]
+                carrier = _find_carrier(
+                    contacts, rules, ray, class_id, edge, side, slope, step_rad)
+                if carrier < edge:
+                    contacts.hanging[ray, slot] = True
+                    contacts.filled_m[ray, slot] = carrier
+
+
+@numba.njit(nogil=True)
+def _find_same(contacts, rules, ray, class_id):
+    """Return the nearest contact of a class's group on a ray; infinity where there is none."""
+    group = rules.group[class_id]
+    nearest = np.float32(np.inf)
+    for slot in range(contacts.counts[ray]):
+        if rules.group[contacts.class_id[ray, slot]] == group:
+            nearest = min(nearest, contacts.edge_m[ray, slot])
+    return nearest
+
+
+@numba.njit(nogil=True)
+def _find_carrier(contacts, rules, ray, class_id, edge, side, slope, step_rad):
+    """Return the nearest contact beside a part that the part must hang from, else `edge`."""
+    rays = contacts.counts.shape[0]
+    carrier = edge
+    stride = max(1, int(_STRIDE_M / (edge * step_rad)))
+    farthest = int(side / (_NEAREST * edge * step_rad))
+    for sign in (-1, 1):
+        for away in range(stride, farthest + 1, stride):
+            other = ray + sign * away
+            if other < 0 or other >= rays:
+                break
+            nearest = _find_same(contacts, rules, other, class_id)
+            if nearest == np.inf:
+                break
+            sideways = away * step_rad * nearest
+            if sideways <= side and edge > nearest + _SIZE_M + slope * sideways:
+                carrier = min(carrier, nearest)
+    return carrier
+
+
+@numba.njit(nogil=True)
+def _find_nearest(contacts, rules, ray, sign, class_id, edge, span, step_rad):
+    """Return the least distance of a contact of the group to one side, without a gap."""
+    rays = contacts.counts.shape[0]
+    nearest = edge
+    stride = max(1, int(_STRIDE_M / (edge * step_rad)))
+    away = stride
+    while away * step_rad * nearest <= span:
+        other = ray + sign * away
+        if other < 0 or other >= rays:
+            break
+        found = _find_same(contacts, rules, other, class_id)
+        if found == np.inf:
+            break
+        nearest = min(nearest, found)
+        away += stride
+    return nearest
+
+
+@compile_kernel(nogil=True)
+def stamp_contacts(contacts, directions, rules, geometry, limits, out):
+    """Write the contacts into the grids: first what they make unknown, then what they occupy."""
+    lowest, _, classes = limits
+    half = 0.5 * geometry.resolution_m
+    rays = contacts.counts.shape[0]
+    for ray in range(rays):
+        for slot in range(contacts.counts[ray]):
+            class_id = contacts.class_id[ray, slot]
+            edge = contacts.filled_m[ray, slot]
+            around = rules.overhang_m[class_id] + rules.margin_m[class_id]
+            # The pixel before the edge may hold the contact anywhere.
+            start = edge - around - half
+            end = edge + max(rules.depth_m[class_id] + rules.margin_m[class_id],
+                             rules.reach_m[class_id])
+            if not contacts.hanging[ray, slot]:
+                # Between the wheels and the bumper that hides the rest there is the vehicle.
+                end = max(end, contacts.edge_m[ray, slot] + half)
+            stamp = (np.int16(UNKNOWN), np.int8(UNKNOWN), np.int8(UNKNOWN))
+            _stamp_wide(contacts, directions, ray, slot, start, end, around - half, stamp, rules,
+                        geometry, out)
+    for ray in range(rays):
+        for slot in range(contacts.counts[ray]):
+            certainty = contacts.certainty[ray, slot]
+            if contacts.hanging[ray, slot] or certainty < lowest:
+                continue
+            class_id = contacts.class_id[ray, slot]
+            edge = contacts.filled_m[ray, slot]
+            overhang = rules.overhang_m[class_id]
+            # Half a cell less on both sides: a cell is touched where its middle is inside.
+            start = edge - overhang + half
+            end = max(start, edge + rules.depth_m[class_id] - half)
+            score = np.int8(certainty * (100.0 / 255.0) + 0.5)
+            rest = np.int8((100.0 - score) / max(classes - 1, 1) + 0.5)
+            stamp = (class_id, score, rest)
+            _stamp_wide(contacts, directions, ray, slot, start, end, overhang - half, stamp,
+                        rules, geometry, out)
+
+
+@numba.njit(nogil=True)
+def _stamp_wide(contacts, directions, ray, slot, start, end, width, stamp, rules, geometry, out):
+    """Stamp along the ray of a contact and, where the object ends, to the side of it."""
+    _stamp(directions, ray, start, end, stamp, rules, geometry, out)
+    edge = contacts.filled_m[ray, slot]
+    reach = int(width / (edge * geometry.step_rad))
+    stride = max(1, int(0.5 * geometry.resolution_m / (edge * geometry.step_rad)))
+    for sign in (-1, 1):
+        if reach < 1 or _has_neighbour(contacts, rules, ray + sign, ray, slot):
+            continue
+        away = min(stride, reach)
+        while away <= reach:
+            other = ray + sign * away
+            if other < 0 or other >= directions.shape[0] or _is_hidden(contacts, other, start):
+                break
+            _stamp(directions, other, start, end, stamp, rules, geometry, out)
+            away = reach if away < reach < away + stride else away + stride
+
+
+@numba.njit(nogil=True)
+def _has_neighbour(contacts, rules, other, ray, slot):
+    """Tell whether the next ray has the same object at the same distance."""
+    if other < 0 or other >= contacts.counts.shape[0]:
+        return True
+    group = rules.group[contacts.class_id[ray, slot]]
+    for k in range(contacts.counts[other]):
+        same = rules.group[contacts.class_id[other, k]] == group
+        if same and contacts.hanging[other, k] == contacts.hanging[ray, slot] and (
+                abs(contacts.filled_m[other, k] - contacts.filled_m[ray, slot]) < 0.5):
+            return True
+    return False
+
+
+@numba.njit(nogil=True)
+def _is_hidden(contacts, ray, distance):
+    nearest = np.float32(np.inf)
+    for slot in range(contacts.counts[ray]):
+        nearest = min(nearest, contacts.edge_m[ray, slot])
+    return nearest < distance
+
+
+@numba.njit(nogil=True)
+def _stamp(directions, ray, start, end, stamp, rules, geometry, out):
+    """Write (class id, score, rest) into the cells along a ray; UNKNOWN clears them."""
+    class_id, score, rest = stamp
+    step = 0.5 * geometry.resolution_m
+    distance = start
+    while distance <= end:
+        x = geometry.foot_x_m + directions[ray, 0] * distance
+        y = geometry.foot_y_m + directions[ray, 1] * distance
+        distance = end if distance < end < distance + step else distance + step
+        column = int(np.floor((x - geometry.x_min_m) / geometry.resolution_m))
+        row = int(np.floor((y - geometry.y_min_m) / geometry.resolution_m))
+        if column < 0 or row < 0 or column >= geometry.columns or row >= geometry.rows:
+            continue
+        cell = row * geometry.columns + column
+        label = out.label[cell]
+        if class_id == UNKNOWN and label == UNKNOWN:
+            continue
+        if class_id == UNKNOWN or label == UNKNOWN or rules.kind[label] == KIND_GROUND:
+            for plane in range(out.planes.shape[0]):
+                out.planes[plane, cell] = rest
+            out.label[cell] = class_id
+            out.score[cell] = score
+        elif score > out.score[cell]:
+            out.label[cell] = class_id
+            out.score[cell] = score
+        if class_id != UNKNOWN and rules.plane[class_id] >= 0:
+            plane = rules.plane[class_id]
+            out.planes[plane, cell] = max(out.planes[plane, cell], score)
