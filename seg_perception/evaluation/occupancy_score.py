@@ -5,10 +5,10 @@
 All cells are counted whose middle is in the image and no farther than `reach_m` from the point
 below the camera. *Visible* are those whose middle the image truly shows, by the true labels.
 
-Contacts are the first standing cells that rays from below the camera meet, in the true and in
-the given grid alike. Two of them match where the position of one is at most half a cell, or half
-of a pixel's extent on the ground, whichever is more, from the cell of the other: along the ray by
-the pixel's extent along the ray, across it by that across.
+Contacts are the cells of a group of classes that face the camera and are not hidden by others of
+the group, in the true and in the given grid alike. Two of them match where the position of one is
+at most half a cell, or half of a pixel's extent on the ground, whichever is more, from the cell of
+the other: along the ray by the pixel's extent along the ray, across it by that across.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class OccupancyScorer:
         for class_id in self._ground_ids:
             cells = visible & truly_free & (truth == class_id)
             _pair(counts.free_free, names[class_id]).add((cells & says_free).sum(), cells.sum())
-        true_contact = self._find_contacts(truth)
+        true_contact = self._find_contacts(truth, self._standing_ids)
         for class_id in self._standing_ids:
             cells = self._counted & (truth == class_id)
             pair = _pair(counts.occupied_free, names[class_id])
@@ -138,24 +138,22 @@ class OccupancyScorer:
             cells = cells & true_contact & (shows_ground | (seen == class_id))
             pair = _pair(counts.contact_free, names[class_id])
             pair.add((cells & says_free).sum(), cells.sum())
-        self._match_contacts(label, truth, true_contact, seen, shows_ground)
+        self._match_contacts(label, truth, seen, shows_ground)
 
     def _match_contacts(
         self,
         label: np.ndarray,
         truth: np.ndarray,
-        true_contact: np.ndarray,
         seen: np.ndarray,
         shows_ground: np.ndarray,
     ) -> None:
-        contact = self._find_contacts(label)
         for group, members in CONTACT_GROUPS.items():
             ids = [i for i, name in enumerate(self._config.class_names) if name in members]
-            true_cells = np.nonzero(self._counted & true_contact & np.isin(truth, ids))[0]
-            cells = np.nonzero(self._counted & contact & np.isin(label, ids))[0]
+            true_cells = np.nonzero(self._counted & self._find_contacts(truth, ids))[0]
+            cells = np.nonzero(self._counted & self._find_contacts(label, ids))[0]
             matched = self._have_match(cells, true_cells)
             _pair(self.counts.precision, group).add(matched.sum(), cells.size)
-            # A true contact hidden by something that hangs lower cannot be found.
+            # A true contact that something else hides in the image cannot be found.
             shown = true_cells[(shows_ground | np.isin(seen, ids))[true_cells]]
             matched = self._have_match(shown, cells)
             _pair(self.counts.recall, group).add(matched.sum(), shown.size)
@@ -173,15 +171,28 @@ class OccupancyScorer:
         near = (radial <= allowed[:, None, 0]) & (across <= allowed[:, None, 1])
         return near.any(axis=1)
 
-    def _find_contacts(self, label: np.ndarray) -> np.ndarray:
-        """Mark the first standing cell on each ray."""
-        padded = np.append(np.isin(label, self._standing_ids), False)
-        hits = padded[self._rays]
+    def _find_contacts(self, label: np.ndarray, class_ids: list[int]) -> np.ndarray:
+        """Mark the cells of classes that face the camera and that none of the others hides."""
+        rows, columns = self._config.grid.rows, self._config.grid.columns
+        standing = np.isin(label, class_ids)
+        hits = np.append(standing, False)[self._rays]
         first = hits.argmax(axis=1)
-        rows = np.nonzero(hits.any(axis=1))[0]
-        out = np.zeros(label.size, bool)
-        out[self._rays[rows, first[rows]]] = True
-        return out
+        met = np.nonzero(hits.any(axis=1))[0]
+        seen = np.zeros((rows + 2, columns + 2), bool)
+        row, column = np.divmod(self._rays[met, first[met]], columns)
+        for down in range(3):
+            for right in range(3):
+                # Rays that graze a side meet only some of its cells.
+                seen[row + down, column + right] = True
+        padded = np.pad(standing.reshape(rows, columns), 1)
+        towards_x = np.where(self._along[:, 0] > 0, padded[1:-1, :-2].ravel(),
+                             padded[1:-1, 2:].ravel())  # fmt: skip
+        towards_y = np.where(self._along[:, 1] > 0, padded[:-2, 1:-1].ravel(),
+                             padded[2:, 1:-1].ravel())  # fmt: skip
+        # A side that the view passes within 1 degree is not faced.
+        faces = ~towards_x & (np.abs(self._along[:, 0]) > 0.02)
+        faces |= ~towards_y & (np.abs(self._along[:, 1]) > 0.02)
+        return standing & faces & seen[1:-1, 1:-1].ravel()
 
     def _measure_pixels(self) -> np.ndarray:
         """Return half of a pixel's extent on the ground, along and across the ray, (cells, 2)."""

@@ -163,6 +163,7 @@ def make_rules(config: OccupancyConfig) -> Rules:
         depth_m=np.zeros(256, np.float32),
         reach_m=np.zeros(256, np.float32),
         overhang_m=np.zeros(256, np.float32),
+        widen_m=np.zeros(256, np.float32),
         margin_m=np.zeros(256, np.float32),
         side_m=np.zeros(256, np.float32),
         span_m=np.zeros(256, np.float32),
@@ -177,6 +178,7 @@ def make_rules(config: OccupancyConfig) -> Rules:
         rules.depth_m[class_id] = rule.depth_m
         rules.reach_m[class_id] = rule.reach_m
         rules.overhang_m[class_id] = rule.overhang_m
+        rules.widen_m[class_id] = rule.widen_m
         rules.margin_m[class_id] = rule.margin_m
         rules.side_m[class_id] = rule.side_m
         rules.span_m[class_id] = rule.span_m

@@ -52,6 +52,7 @@ class Rules(NamedTuple):
     depth_m: np.ndarray
     reach_m: np.ndarray
     overhang_m: np.ndarray
+    widen_m: np.ndarray
     margin_m: np.ndarray
     side_m: np.ndarray
     span_m: np.ndarray

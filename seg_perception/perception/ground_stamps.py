@@ -59,9 +59,8 @@ def attach_hanging(contacts, rules, step_rad):
                 edge = contacts.filled_m[ray, slot]
                 carrier = _find_carrier(
                     contacts, rules, ray, class_id, edge, side, slope, step_rad)
-                if carrier < edge:
-                    contacts.hanging[ray, slot] = True
-                    contacts.filled_m[ray, slot] = carrier
+                contacts.hanging[ray, slot] = carrier + _SIZE_M < edge
+                contacts.filled_m[ray, slot] = carrier
 
 
 @numba.njit(nogil=True)
@@ -91,7 +90,8 @@ def _find_carrier(contacts, rules, ray, class_id, edge, side, slope, step_rad):
             if nearest == np.inf:
                 break
             sideways = away * step_rad * nearest
-            if sideways <= side and edge > nearest + _SIZE_M + slope * sideways:
+            if sideways <= side and (
+                    slope == 0.0 or edge > nearest + _SIZE_M + slope * sideways):
                 carrier = min(carrier, nearest)
     return carrier
 
@@ -134,7 +134,8 @@ def stamp_contacts(contacts, directions, rules, geometry, limits, out):
                 # Between the wheels and the bumper that hides the rest there is the vehicle.
                 end = max(end, contacts.edge_m[ray, slot] + half)
             stamp = (np.int16(UNKNOWN), np.int8(UNKNOWN), np.int8(UNKNOWN))
-            _stamp_wide(contacts, directions, ray, slot, start, end, around - half, stamp, rules,
+            width = rules.widen_m[class_id] + rules.margin_m[class_id] - half
+            _stamp_wide(contacts, directions, ray, slot, start, end, width, stamp, rules,
                         geometry, out)
     for ray in range(rays):
         for slot in range(contacts.counts[ray]):
@@ -150,8 +151,9 @@ def stamp_contacts(contacts, directions, rules, geometry, limits, out):
             score = np.int8(certainty * (100.0 / 255.0) + 0.5)
             rest = np.int8((100.0 - score) / max(classes - 1, 1) + 0.5)
             stamp = (class_id, score, rest)
-            _stamp_wide(contacts, directions, ray, slot, start, end, overhang - half, stamp,
-                        rules, geometry, out)
+            width = rules.widen_m[class_id] - half
+            _stamp_wide(contacts, directions, ray, slot, start, end, width, stamp, rules,
+                        geometry, out)
 
 
 @numba.njit(nogil=True)

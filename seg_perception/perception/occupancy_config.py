@@ -76,7 +76,8 @@ class ClassRule:
         group: classes that stand as one object (a rider and the motorcycle) share a name.
         depth_m: how far the object reaches behind its visible contact, at least.
         reach_m: how far it may reach behind it; unknown from `depth_m` on.
-        overhang_m: how far its body reaches out over its contact, to all sides.
+        overhang_m: how far its body reaches out over its contact, towards the camera.
+        widen_m: the same to the sides.
         margin_m: how far around its occupied cells the others are unknown: the body's real size
             is a guess, and a guess must not make a cell free.
         side_m: parts of it that hang in the air (arms, feet on pedals) are at most this far to
@@ -93,6 +94,7 @@ class ClassRule:
     depth_m: float = 0.3
     reach_m: float = 0.0
     overhang_m: float = 0.0
+    widen_m: float = 0.0
     margin_m: float = 0.0
     side_m: float = 0.0
     span_m: float = 0.0
@@ -105,31 +107,34 @@ class ClassRule:
             raise OccupancyConfigError(
                 f"kind of a class is '{self.kind}', expected one of: {', '.join(KINDS)}"
             )
-        for name in ('depth_m', 'reach_m', 'overhang_m', 'margin_m', 'side_m', 'span_m'):
-            value = getattr(self, name)
-            if not 0.0 <= value <= 50.0:
-                raise OccupancyConfigError(f'{name} of a class is {value}, expected 0 to 50')
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if entry.name.endswith('_m') and not 0.0 <= value <= 50.0:
+                raise OccupancyConfigError(
+                    f'{entry.name} of a class is {value}, expected 0 to 50'
+                )
         if not self.fade_s > 0.0:
             raise OccupancyConfigError(f'fade_s of a class is {self.fade_s}, expected above 0')
         if not -1 <= self.cost <= 100:
             raise OccupancyConfigError(f'cost of a class is {self.cost}, expected -1 to 100')
 
 
-def _stand(depth_m: float, fade_s: float = 20.0, overhang_m: float = 0.0) -> ClassRule:
-    return ClassRule('standing', depth_m=depth_m, overhang_m=overhang_m, fade_s=fade_s)
+def _stand(depth_m: float, margin_m: float = 0.0) -> ClassRule:
+    return ClassRule('standing', depth_m=depth_m, margin_m=margin_m, fade_s=20.0)
 
 
 def _drive(depth_m: float) -> ClassRule:
-    # 0.25 m: bumpers and flanks beyond wheels and sills; 1.6 m: half of what is between axles.
+    # 0.2 m: bumpers reach out over sills and wheels; 1.6 m: half of what is between two axles.
     return ClassRule(
-        'standing', 'vehicle', depth_m, overhang_m=0.2, span_m=1.6, dynamic=True, fade_s=1.5
-    )
+        'standing', 'vehicle', depth_m, overhang_m=0.2, margin_m=0.2, side_m=0.3, span_m=1.6,
+        dynamic=True, fade_s=1.5)  # fmt: skip
 
 
 def _ride(depth_m: float) -> ClassRule:
+    # Seen from before or behind, as in a lane, two-wheelers are some 1.8 m deep.
     return ClassRule(
-        'standing', 'two-wheeler', depth_m, reach_m=1.8, overhang_m=0.3, side_m=0.6, dynamic=True, fade_s=1.0
-    )
+        'standing', 'two-wheeler', depth_m, reach_m=1.8, overhang_m=0.3, widen_m=0.1,
+        margin_m=0.2, side_m=0.6, dynamic=True, fade_s=1.0)  # fmt: skip
 
 
 # For Cityscapes' class names. Depths are the smaller side of usual things of the class: what is
@@ -141,21 +146,22 @@ DEFAULT_RULES: dict[str, ClassRule] = {
     'building': _stand(1.0),
     'wall': _stand(0.3),
     'fence': _stand(0.2),
-    'pole': _stand(0.2),
+    'pole': _stand(0.2, margin_m=0.1),
     'traffic light': ClassRule('hanging', fade_s=20.0),
     'traffic sign': ClassRule('hanging', fade_s=20.0),
-    'vegetation': _stand(0.5),
+    'vegetation': _stand(0.5, margin_m=0.2),
     'sky': ClassRule('ignored', cost=-1),
+    # The nearer foot of a stride is up to 0.4 m before the middle of the body.
     'person': ClassRule(
-        'standing', 'person', 0.4, overhang_m=0.3, side_m=0.5, dynamic=True, fade_s=0.7
-    ),
-    'rider': _ride(0.5),
+        'standing', 'person', 0.2, reach_m=0.6, overhang_m=0.3, widen_m=0.15, margin_m=0.3,
+        side_m=0.5, dynamic=True, fade_s=0.7),  # fmt: skip
+    'rider': _ride(1.2),
     'car': _drive(1.6),
     'truck': _drive(2.2),
     'bus': _drive(2.4),
     'train': _drive(2.8),
-    'motorcycle': _ride(0.5),
-    'bicycle': _ride(0.4),
+    'motorcycle': _ride(1.2),
+    'bicycle': _ride(1.2),
 }
 
 
