@@ -30,8 +30,9 @@ from seg_perception.commands.arguments import parse_size
 from seg_perception.engines.contract import InputContract, ModelMetadata
 from seg_perception.engines.engine import Engine
 from seg_perception.engines.select import EngineConfig, load_engine
+from seg_perception.networks.eager import EagerChain
 from seg_perception.networks.export import write_model
-from seg_perception.networks.segnext import MEAN_RGB, STD_RGB, SegNeXt, build_segnext
+from seg_perception.networks.segnext import SegNeXt, build_segnext
 from seg_perception.perception.decode import MaskDecoder
 from seg_perception.perception.labels import load_label_space
 
@@ -56,23 +57,6 @@ def export_random_model(network: SegNeXt, size_hw: tuple[int, int], folder: Path
     """Write a model file of the network for 19 classes."""
     metadata = ModelMetadata(load_label_space('cityscapes'), InputContract(*size_hw))
     return write_model(network, metadata, folder / 'random.onnx').path
-
-
-def make_eager(network: SegNeXt, image: np.ndarray) -> Callable[[], object]:
-    """Make the chain that a user of plain PyTorch writes."""
-    mean = torch.tensor(MEAN_RGB).reshape(1, 3, 1, 1)
-    std = torch.tensor(STD_RGB).reshape(1, 3, 1, 1)
-
-    @torch.inference_mode()
-    def run() -> torch.Tensor:
-        pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float()
-        logits = network(((pixels - mean) / std).contiguous())
-        planes = torch.nn.functional.interpolate(
-            logits, size=image.shape[:2], mode='bilinear', align_corners=False
-        )
-        return planes.argmax(dim=1)
-
-    return run
 
 
 def make_pipeline(engine: Engine, image: np.ndarray) -> Callable[[], object]:
@@ -128,12 +112,13 @@ def main() -> None:
         }
         size_mb = os.path.getsize(model) / 1e6
     engine = engines['auto']
+    eager = EagerChain(engine.metadata, arguments.size, threads=arguments.threads)
     calls = {
         'engine': lambda: engine.infer(image, 'rgb'),
         'pipeline': make_pipeline(engine, image),
         'camera2x': lambda: engine.infer(double, 'rgb'),
         'torch': lambda: engines['torch'].infer(image, 'rgb'),
-        'eager': make_eager(network, image),
+        'eager': lambda: eager.segment(image),
     }
     wall_ms, cpu_ms = measure(calls, arguments.rounds)
     figures: dict[str, object] = {

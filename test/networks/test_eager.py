@@ -34,6 +34,14 @@ def test_mask_is_that_of_the_plain_network(metadata, camera_hw):
     assert np.mean(mask == decide_with_pytorch(logits, camera_hw)) > 0.99
 
 
+def test_logits_lie_in_planes_as_those_of_mmsegmentation(metadata):
+    chain = EagerChain(metadata, (64, 128))
+    seen = []
+    chain._network.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    chain.segment(np.zeros((64, 128, 3), np.uint8))
+    assert seen[0].is_contiguous()
+
+
 def test_decision_is_bilinear_between_the_centres_of_the_logits():
     # class 1 wins right of the middle between two centres, at column 8 of 16
     logits = np.array([[[1.0, 0.0]], [[0.0, 1.0]]], np.float32)
