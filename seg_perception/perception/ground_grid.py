@@ -167,6 +167,7 @@ def make_rules(config: OccupancyConfig) -> Rules:
         margin_m=np.zeros(256, np.float32),
         side_m=np.zeros(256, np.float32),
         span_m=np.zeros(256, np.float32),
+        size_m=np.zeros(256, np.float32),
         ground=np.full(256, -1, np.int16),
         plane=np.full(256, -1, np.int16),
     )
@@ -182,6 +183,7 @@ def make_rules(config: OccupancyConfig) -> Rules:
         rules.margin_m[class_id] = rule.margin_m
         rules.side_m[class_id] = rule.side_m
         rules.span_m[class_id] = rule.span_m
+        rules.size_m[class_id] = rule.size_m
         if rule.kind == 'ground':
             rules.ground[class_id] = rules.ground.max() + 1
         if name in config.grid_classes:

@@ -56,6 +56,7 @@ class Rules(NamedTuple):
     margin_m: np.ndarray
     side_m: np.ndarray
     span_m: np.ndarray
+    size_m: np.ndarray
     ground: np.ndarray
     plane: np.ndarray
 

@@ -17,7 +17,10 @@ from seg_perception.perception.ground_kernels import KIND_GROUND, UNKNOWN
 
 _STRIDE_M = 0.03  # neighbours of a contact are looked at in such steps: thinner than a tyre
 _SIZE_M = 0.6  # farther than this behind a contact beside it, a part is not of the same contact
+_SAME_M = 0.5  # contacts of neighbouring rays within this are of one side of an object
 _FLANK = 10.0  # metres that a vehicle's flank recedes for each metre sideways
+_STEP_M = 0.6  # between the feet of a walker
+_RAISED_M = 0.2  # heels and toes in the air look that much farther than the foot, on average
 _NEAREST = 0.2  # of a hanging part's distance: no part hangs higher than 4/5 of the camera
 
 
@@ -41,14 +44,22 @@ def attach_hanging(contacts, rules, step_rad):
     Below an arm or a bumper between two wheels a ray goes on over the ground and meets the part
     far behind the object. Such a contact is told by contacts of the same group nearby that are
     nearer: within `side_m` to either side (it then has no contact of its own), or within `span_m`
-    on both sides (it then is moved to the farther of the two).
+    on both sides (it then is moved to the farther of the two). Things of a known `size_m` are
+    placed as a whole instead.
     """
+    for ray in range(contacts.counts.shape[0]):
+        for slot in range(contacts.counts[ray]):
+            contacts.filled_m[ray, slot] = -1.0
+            contacts.hanging[ray, slot] = False
     for ray in range(contacts.counts.shape[0]):
         for slot in range(contacts.counts[ray]):
             class_id = contacts.class_id[ray, slot]
             edge = contacts.edge_m[ray, slot]
+            if rules.size_m[class_id] > 0.0:
+                if contacts.filled_m[ray, slot] < 0.0:
+                    _place_things(contacts, rules, ray, class_id, step_rad)
+                continue
             contacts.filled_m[ray, slot] = edge
-            contacts.hanging[ray, slot] = False
             side, span = rules.side_m[class_id], rules.span_m[class_id]
             if span > 0.0:
                 left = _find_nearest(contacts, rules, ray, -1, class_id, edge, span, step_rad)
@@ -70,6 +81,59 @@ def _find_same(contacts, rules, ray, class_id):
     nearest = np.float32(np.inf)
     for slot in range(contacts.counts[ray]):
         if rules.group[contacts.class_id[ray, slot]] == group:
+            nearest = min(nearest, contacts.edge_m[ray, slot])
+    return nearest
+
+
+@numba.njit(nogil=True)
+def _place_things(contacts, rules, first, class_id, step_rad):
+    """Place the small things of a run of rays without a gap, the nearest first.
+
+    A walker's feet are before and behind the middle of the body, one of them often in the air;
+    the outline is about as far to the left of the middle as to the right.
+    """
+    group = rules.group[class_id]
+    size = rules.size_m[class_id]
+    last = first
+    while last < contacts.counts.shape[0] and (
+            _find_open(contacts, rules, last, group) < np.inf):
+        last += 1
+    while True:
+        nearest = np.float32(np.inf)
+        middle = first
+        for ray in range(first, last):
+            found = _find_open(contacts, rules, ray, group)
+            if found < nearest:
+                nearest, middle = found, ray
+        if nearest == np.inf:
+            return
+        reach = int(size / (nearest * step_rad)) + 1
+        low, high = last, first
+        farthest = nearest
+        for ray in range(max(first, middle - reach), min(last, middle + reach + 1)):
+            found = _find_open(contacts, rules, ray, group)
+            if found < np.inf:
+                low, high = min(low, ray), max(high, ray)
+                if found < nearest + _STEP_M:
+                    farthest = max(farthest, found)
+        center = 0.5 * (low + high)
+        front = 0.5 * (nearest + farthest) - _RAISED_M - 0.5 * size
+        half_width = 0.5 * size / (nearest * step_rad) + 0.5
+        for ray in range(low, high + 1):
+            for slot in range(contacts.counts[ray]):
+                same = rules.group[contacts.class_id[ray, slot]] == group
+                if same and contacts.filled_m[ray, slot] < 0.0:
+                    contacts.filled_m[ray, slot] = front
+                    contacts.hanging[ray, slot] = abs(ray - center) > half_width
+
+
+@numba.njit(nogil=True)
+def _find_open(contacts, rules, ray, group):
+    """Return the nearest contact of a group on a ray that no thing was made of; or infinity."""
+    nearest = np.float32(np.inf)
+    for slot in range(contacts.counts[ray]):
+        if rules.group[contacts.class_id[ray, slot]] == group and (
+                contacts.filled_m[ray, slot] < 0.0):
             nearest = min(nearest, contacts.edge_m[ray, slot])
     return nearest
 
@@ -159,12 +223,17 @@ def stamp_contacts(contacts, directions, rules, geometry, limits, out):
 @numba.njit(nogil=True)
 def _stamp_wide(contacts, directions, ray, slot, start, end, width, stamp, rules, geometry, out):
     """Stamp along the ray of a contact and, where the object ends, to the side of it."""
-    _stamp(directions, ray, start, end, stamp, rules, geometry, out)
     edge = contacts.filled_m[ray, slot]
     reach = int(width / (edge * geometry.step_rad))
     stride = max(1, int(0.5 * geometry.resolution_m / (edge * geometry.step_rad)))
+    is_inner = _has_neighbour(contacts, rules, ray - 1, ray, slot) and (
+        _has_neighbour(contacts, rules, ray + 1, ray, slot))
+    # Near the camera, rays are much denser than cells.
+    if is_inner and stride > 1 and ray % (stride // 2) != 0:
+        return
+    _stamp(directions, ray, start, end, stamp, rules, geometry, out)
     for sign in (-1, 1):
-        if reach < 1 or _has_neighbour(contacts, rules, ray + sign, ray, slot):
+        if is_inner or reach < 1 or _has_neighbour(contacts, rules, ray + sign, ray, slot):
             continue
         away = min(stride, reach)
         while away <= reach:
@@ -184,7 +253,7 @@ def _has_neighbour(contacts, rules, other, ray, slot):
     for k in range(contacts.counts[other]):
         same = rules.group[contacts.class_id[other, k]] == group
         if same and contacts.hanging[other, k] == contacts.hanging[ray, slot] and (
-                abs(contacts.filled_m[other, k] - contacts.filled_m[ray, slot]) < 0.5):
+                abs(contacts.filled_m[other, k] - contacts.filled_m[ray, slot]) < _SAME_M):
             return True
     return False
 

@@ -84,6 +84,8 @@ class ClassRule:
             the side of a contact.
         span_m: gaps between two contacts of one object (wheels) are at most this wide to either
             side of a part that hangs between them.
+        size_m: size of a small thing that walks: it is placed as a whole, by the middle of its
+            outline and of its feet; 0 for all others.
         dynamic: moves by itself; cleared from the fused grid as soon as it is seen through.
         fade_s: time after which the fused evidence has faded to 1/e.
         cost: 0 (free) to 100 (lethal) in the costmap; -1 for unknown.
@@ -98,6 +100,7 @@ class ClassRule:
     margin_m: float = 0.0
     side_m: float = 0.0
     span_m: float = 0.0
+    size_m: float = 0.0
     dynamic: bool = False
     fade_s: float = 10.0
     cost: int = 100
@@ -151,10 +154,9 @@ DEFAULT_RULES: dict[str, ClassRule] = {
     'traffic sign': ClassRule('hanging', fade_s=20.0),
     'vegetation': _stand(0.5, margin_m=0.2),
     'sky': ClassRule('ignored', cost=-1),
-    # The nearer foot of a stride is up to 0.4 m before the middle of the body.
     'person': ClassRule(
-        'standing', 'person', 0.2, reach_m=0.6, overhang_m=0.3, widen_m=0.15, margin_m=0.3,
-        side_m=0.5, dynamic=True, fade_s=0.7),  # fmt: skip
+        'standing', 'person', 0.55, margin_m=0.2, size_m=0.55, dynamic=True, fade_s=0.7
+    ),
     'rider': _ride(1.2),
     'car': _drive(1.6),
     'truck': _drive(2.2),
