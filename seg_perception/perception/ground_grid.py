@@ -10,10 +10,6 @@ What a standing thing hides needs no rule of its own: there the image shows the 
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
-
 import numpy as np
 
 from seg_perception.perception.camera_model import CameraModel
@@ -32,8 +28,8 @@ from seg_perception.perception.ground_kernels import (
 from seg_perception.perception.ground_stamps import Geometry, attach_hanging, stamp_contacts
 from seg_perception.perception.ground_tables import GroundTables, build_tables
 from seg_perception.perception.occupancy_config import OccupancyConfig
+from seg_perception.perception.worker_pool import count_threads, run_parts
 
-_MAX_THREADS = 4
 _KINDS = {'ground': KIND_GROUND, 'standing': KIND_STANDING}
 
 
@@ -63,7 +59,7 @@ class GroundGrid:
         self.view: GroundView | None = None
         self.tables: GroundTables | None = None
         self.rules = make_rules(config)
-        self._threads = threads or min(_MAX_THREADS, _count_processors())
+        self._threads = count_threads(threads)
         ground = [i for i in range(len(config.class_names)) if self.rules.ground[i] >= 0]
         names = [config.class_names.index(name) for name in config.grid_classes]
         self._planes = Planes(
@@ -126,14 +122,7 @@ class GroundGrid:
         # One type of array for the compiled code, writable or not.
         values, certainty = mask.reshape(-1).view(), confidence.reshape(-1).view()
         values.flags.writeable = certainty.flags.writeable = False
-        pool = _worker_pool(os.getpid())
-        waiting: list[Future] = [
-            pool.submit(self._run_part, values, certainty, part)
-            for part in range(1, self._threads)
-        ]
-        self._run_part(values, certainty, 0)
-        for other in waiting:
-            other.result()
+        run_parts(lambda part: self._run_part(values, certainty, part), self._threads)
         attach_hanging(self.contacts, self.rules, self.tables.rays.step_rad)
         stamp_contacts(
             self.contacts, self.tables.rays.directions, self.rules, self._geometry, self._limits,
@@ -196,15 +185,3 @@ def _split(starts: np.ndarray, parts: int) -> list[tuple[int, int]]:
     cuts = np.searchsorted(starts, np.linspace(0, starts[-1], parts + 1)).tolist()
     cuts[0], cuts[-1] = 0, len(starts) - 1
     return list(zip(cuts[:-1], cuts[1:], strict=True))
-
-
-@lru_cache(maxsize=1)
-def _worker_pool(process_id: int) -> ThreadPoolExecutor:
-    # By process: the threads of a pool do not live on in a forked child.
-    return ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix='ground')
-
-
-def _count_processors() -> int:
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

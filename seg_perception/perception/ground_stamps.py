@@ -15,7 +15,7 @@ import numpy as np
 from seg_perception.perception.compiling import compile_kernel
 from seg_perception.perception.ground_kernels import KIND_GROUND, UNKNOWN
 
-_STRIDE_M = 0.03  # neighbours of a contact are looked at in such steps: thinner than a tyre
+_STRIDE_M = 0.05  # neighbours of a contact are looked at in such steps: a narrow tyre
 _SIZE_M = 0.6  # farther than this behind a contact beside it, a part is not of the same contact
 _SAME_M = 0.5  # contacts of neighbouring rays within this are of one side of an object
 _FLANK = 10.0  # metres that a vehicle's flank recedes for each metre sideways
@@ -229,7 +229,7 @@ def _stamp_wide(contacts, directions, ray, slot, start, end, width, stamp, rules
     is_inner = _has_neighbour(contacts, rules, ray - 1, ray, slot) and (
         _has_neighbour(contacts, rules, ray + 1, ray, slot))
     # Near the camera, rays are much denser than cells.
-    if is_inner and stride > 1 and ray % (stride // 2) != 0:
+    if is_inner and ray % stride != 0:
         return
     _stamp(directions, ray, start, end, stamp, rules, geometry, out)
     for sign in (-1, 1):

@@ -155,7 +155,7 @@ DEFAULT_RULES: dict[str, ClassRule] = {
     'vegetation': _stand(0.5, margin_m=0.2),
     'sky': ClassRule('ignored', cost=-1),
     'person': ClassRule(
-        'standing', 'person', 0.55, margin_m=0.2, size_m=0.55, dynamic=True, fade_s=0.7
+        'standing', 'person', 0.55, margin_m=0.3, size_m=0.55, dynamic=True, fade_s=0.7
     ),
     'rider': _ride(1.2),
     'car': _drive(1.6),
