@@ -136,7 +136,7 @@ def summarize(scores: dict[str, dict]) -> dict[str, object]:
         figures = scores[kind]
         out[f'road_iou_{name}'] = figures['road_iou']
         groups = figures['contact_f1']
-        out[f'contact_f1_{name}'] = min(groups['vehicles'], groups['persons'])
+        out[f'contact_f1_{name}'] = min(groups['vehicles'] or 0.0, groups['persons'] or 0.0)
         for key in ('contact_f1', 'contact_precision', 'contact_recall'):
             out[f'{key}_{name}_groups'] = figures[key]
     for key, pick in (('occupied_reported_free', max), ('free_reported_free', min),

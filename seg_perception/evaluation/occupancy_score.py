@@ -58,11 +58,7 @@ class OccupancyCounts:
         """Return shares 0..1 by name; None where nothing was counted."""
         precision = _list_shares(self.precision)
         recall = _list_shares(self.recall)
-        f1 = {
-            name: 2 * p * r / (p + r) if p and r else 0.0
-            for name, p in precision.items()
-            if p is not None and (r := recall.get(name)) is not None
-        }
+        f1 = {name: _combine(precision[name], recall[name]) for name in precision}
         return {
             'road_iou': self.road.share(),
             'contact_f1': f1,
@@ -73,6 +69,15 @@ class OccupancyCounts:
             'free_reported_free': _list_shares(self.free_free),
             'occupied_cells': {name: pair.total for name, pair in self.occupied_free.items()},
         }
+
+
+def _combine(precision: float | None, recall: float | None) -> float | None:
+    """Return F1: 0 where one side found nothing of the other, None where both are empty."""
+    if precision is None and recall is None:
+        return None
+    if not precision or not recall:
+        return 0.0
+    return 2 * precision * recall / (precision + recall)
 
 
 def _list_shares(pairs: dict[str, _Pair]) -> dict[str, float | None]:

@@ -89,6 +89,11 @@ def fuse_rows(measured, memory, weights, window, first, last, label_out, score_o
                     planes_out[plane, row, column] = -1
                 continue
             is_ground = label >= 0 and weights.is_ground[label]
+            is_cleared = False
+            if is_ground:
+                for plane in range(planes + 2):
+                    if weights.dynamic[plane] and memory.evidence[slot_row, slot, plane] > 0.0:
+                        is_cleared = True
             best, best_plane, known = np.float32(-1e9), -1, np.float32(0.0)
             for plane in range(planes + 2):
                 value = memory.evidence[slot_row, slot, plane] * weights.fade[plane]
@@ -99,8 +104,12 @@ def fuse_rows(measured, memory, weights, window, first, last, label_out, score_o
                     elif weights.plane[label] == plane:
                         percent = measured.score[cell]
                         memory.other[slot_row, slot, plane - planes] = label
-                    if is_ground and weights.dynamic[plane]:
-                        value = min(value, np.float32(0.0))  # seen through: it is gone
+                    if is_cleared:
+                        # Seen through: it is gone, and so is what it said against the ground.
+                        if weights.dynamic[plane]:
+                            value = min(value, np.float32(0.0))
+                        elif weights.plane[label] == plane:
+                            value = max(value, np.float32(0.0))
                     value += weights.log_odds[percent]
                     value = min(max(value, -weights.limit), weights.limit)
                 memory.evidence[slot_row, slot, plane] = value
@@ -112,8 +121,8 @@ def fuse_rows(measured, memory, weights, window, first, last, label_out, score_o
                 value = memory.evidence[slot_row, slot, plane]
                 planes_out[plane, row, column] = (
                     weights.percent[int((value + weights.limit) * scale + 0.5)]
-                    if known >= weights.least else np.int8(-1))
-            if known < weights.least or best <= 0.0:
+                    if abs(value) >= weights.least else np.int8(-1))
+            if best < weights.least:
                 continue
             score_out[row, column] = weights.percent[int((best + weights.limit) * scale + 0.5)]
             label_out[row, column] = (

@@ -123,7 +123,9 @@ class GroundGrid:
         values, certainty = mask.reshape(-1).view(), confidence.reshape(-1).view()
         values.flags.writeable = certainty.flags.writeable = False
         run_parts(lambda part: self._run_part(values, certainty, part), self._threads)
-        attach_hanging(self.contacts, self.rules, self.tables.rays.step_rad)
+        attach_hanging(
+            self.contacts, self.rules, self.tables.rays.step_rad, float(self.view.origin_m[2])
+        )
         stamp_contacts(
             self.contacts, self.tables.rays.directions, self.rules, self._geometry, self._limits,
             self._planes)  # fmt: skip

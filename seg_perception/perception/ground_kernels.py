@@ -98,7 +98,13 @@ def fill_cells(mask, confidence, starts, pixels, totals, rules, limits, first, l
     sums: (G,) int64 scratch.
     """
     lowest, coverage, classes = limits
+    out.label[first:last] = UNKNOWN
+    out.score[first:last] = UNKNOWN
+    for plane in range(out.planes.shape[0]):
+        out.planes[plane, first:last] = UNKNOWN
     for cell in range(first, last):
+        if starts[cell + 1] - starts[cell] < coverage * totals[cell]:
+            continue
         known = 0
         for ground in range(sums.shape[0]):
             sums[ground] = 0
@@ -110,10 +116,6 @@ def fill_cells(mask, confidence, starts, pixels, totals, rules, limits, first, l
                 sums[ground] += certainty
                 known += 1
         if known == 0 or known < coverage * totals[cell]:
-            out.label[cell] = UNKNOWN
-            out.score[cell] = UNKNOWN
-            for plane in range(out.planes.shape[0]):
-                out.planes[plane, cell] = UNKNOWN
             continue
         scale = 100.0 / (255.0 * known)
         best = 0

@@ -221,8 +221,10 @@ def _find_steps(
         seen = ((base > -0.5) & (base < edge)).all(axis=1)
     fallback = 1.0 / max(view.model.focal_px)
     steps = []
-    for moved in (project(azimuth + delta, drop), project(azimuth, drop + delta)):
+    # Sideways, a pixel left out now and then is nothing; downwards it is where a contact lies.
+    ends = (project(azimuth + delta, drop), 60), (project(azimuth, drop + delta), 95)
+    for moved, percentile in ends:
         speed = np.hypot(*(moved - base)[seen].T) / delta
         speed = speed[np.isfinite(speed)]
-        steps.append(1.0 / np.percentile(speed, 95) if speed.size else fallback)
+        steps.append(1.0 / np.percentile(speed, percentile) if speed.size else fallback)
     return steps[0], steps[1]
