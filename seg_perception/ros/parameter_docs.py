@@ -52,7 +52,13 @@ def format_parameter_file() -> str:
             break_long_words=False,
             break_on_hyphens=False,
         )
-        lines.append(f'{indent}{key}: {format_default(spec)}')
+        lines += textwrap.wrap(
+            f'{indent}{key}: {format_default(spec)}',
+            COLUMNS,
+            subsequent_indent=f'{indent}  ',
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
     return '\n'.join(lines) + '\n'
 
 
@@ -66,6 +72,8 @@ def format_default(spec: ParameterSpec) -> str:
     """Return a default as YAML of the right type."""
     if isinstance(spec.default, str):
         return f'"{spec.default}"'
+    if isinstance(spec.default, list):
+        return '[' + ', '.join(f'"{entry}"' for entry in spec.default) + ']'
     return str(spec.default).lower()
 
 

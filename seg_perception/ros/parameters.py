@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from rcl_interfaces.msg import (
@@ -19,46 +18,19 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from seg_perception.errors import UserError
-
-# When a parameter may be changed.
-AT_START = 'at start'
-UNCONFIGURED = 'while unconfigured'
-LIVE = 'any time'
+from seg_perception.ros.occupancy_parameters import OCCUPANCY_SPECS
+from seg_perception.ros.parameter_spec import (
+    AT_START,
+    LIVE,
+    TYPE_EXAMPLES,
+    TYPE_NAMES,
+    UNCONFIGURED,
+    ParameterSpec,
+)
 
 # Declared by rclpy itself in every node.
 ROS_PARAMETERS = ('use_sim_time', 'start_type_description_service')
 QOS_PREFIX = 'qos_overrides.'
-
-TYPE_NAMES = {bool: 'bool', int: 'integer', float: 'double', str: 'string'}
-TYPE_EXAMPLES = {bool: 'true', int: '2', float: '2.0', str: '"auto"'}
-
-
-@dataclass(frozen=True)
-class ParameterSpec:
-    """One parameter: its default (which fixes the type), its limits, and what it is for."""
-
-    name: str
-    default: bool | int | float | str
-    description: str
-    change: str
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] = ()
-
-    @property
-    def type_name(self) -> str:
-        """The ROS name of the type."""
-        return TYPE_NAMES[type(self.default)]
-
-    @property
-    def limits(self) -> str:
-        """The allowed values in words; '' when any value of the type will do."""
-        if self.choices:
-            return 'one of ' + ', '.join(self.choices)
-        if self.minimum is not None:
-            return f'{self.minimum} to {self.maximum}'
-        return ''
-
 
 SPECS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
@@ -217,6 +189,7 @@ SPECS: tuple[ParameterSpec, ...] = (
         minimum=1,
         maximum=100,
     ),
+    *OCCUPANCY_SPECS,
     ParameterSpec(
         'diagnostics.period_s',
         1.0,
@@ -242,7 +215,8 @@ def find_problem(spec: ParameterSpec, value: Any) -> str:
 
     The type has to match exactly, as everywhere in ROS 2: an integer is no double.
     """
-    if type(value) is not type(spec.default):
+    is_list_of_others = isinstance(value, list) and not all(isinstance(v, str) for v in value)
+    if type(value) is not type(spec.default) or is_list_of_others:
         return (
             f'{spec.name}: expected {spec.type_name} such as '
             f'{TYPE_EXAMPLES[type(spec.default)]}, got {describe_value(value)}'
@@ -258,6 +232,8 @@ def find_problem(spec: ParameterSpec, value: Any) -> str:
 
 def describe_value(value: Any) -> str:
     """Return a value with the ROS name of its type: 'integer 50'."""
+    if isinstance(value, list):
+        return f'list {value}'
     shown = f'"{value}"' if isinstance(value, str) else str(value).lower()
     return f'{TYPE_NAMES.get(type(value), type(value).__name__)} {shown}'
 

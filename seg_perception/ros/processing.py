@@ -14,6 +14,7 @@ import numpy as np
 from seg_perception.perception.frame import Frame, FrameError, FrameReader, StampMonitor
 from seg_perception.perception.overlay import draw_overlay
 from seg_perception.pipeline import SegmentationPipeline
+from seg_perception.ros.ground import GroundProducts
 from seg_perception.ros.messages import OutgoingImage
 from seg_perception.ros.products import ProductPublishers
 from seg_perception.ros.qos import COMPRESSED
@@ -45,6 +46,7 @@ class FrameProcessor:
         now_ns: the node's clock.
         logger: the node's logger.
         image_transport: 'raw' or 'compressed', which fixes the type of the messages.
+        ground: makes grids and clouds of the masks; None where they are switched off.
 
     """
 
@@ -57,6 +59,7 @@ class FrameProcessor:
         now_ns: Callable[[], int],
         logger: Any,
         image_transport: str,
+        ground: GroundProducts | None = None,
     ) -> None:
         reader = FrameReader()
         self._read = reader.read_compressed if image_transport == COMPRESSED else reader.read_image
@@ -66,6 +69,7 @@ class FrameProcessor:
         self._get_parameter = get_parameter
         self._now_ns = now_ns
         self._logger = logger
+        self._ground = ground
         self._warn = ThrottledLog(logger.warning)
         self._error = ThrottledLog(logger.error)
         self._stamps = StampMonitor()
@@ -109,7 +113,9 @@ class FrameProcessor:
         self._prepare_for(frame)
         height_px, width_px = frame.image.shape[:2]
         confidence_out = None
-        if self._is_wanted('output.confidence', self._publishers.confidence):
+        wants_confidence = self._is_wanted('output.confidence', self._publishers.confidence)
+        ground_wanted = self._ground.list_wanted() if self._ground else set()
+        if wants_confidence or ground_wanted:
             confidence_out = self._confidence.pixels(height_px, width_px)
         result = self._pipeline.process(
             frame, self._mask.pixels(height_px, width_px), confidence_out
@@ -119,7 +125,7 @@ class FrameProcessor:
         published = self._publish(self._publishers.mask, mask_message)
         publish_ns = time.monotonic_ns() - start_ns
         stamp_age_ns = self._now_ns() - frame.stamp_ns
-        if confidence_out is not None:
+        if wants_confidence:
             self._publish(self._publishers.confidence, self._confidence.message(frame.header))
         if published:
             self._statistics.count_used(
@@ -133,6 +139,8 @@ class FrameProcessor:
                     stamp_age_ms=stamp_age_ns * 1e-6,
                 )
             )
+        if self._ground and ground_wanted and confidence_out is not None:
+            self._ground.process(frame, result.mask, confidence_out, ground_wanted)
         # Last, and not in the times: a picture for people must not make the mask late.
         if self._is_wanted('output.overlay', self._publishers.overlay):
             self._publish_overlay(frame, result.mask)

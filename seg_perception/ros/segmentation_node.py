@@ -22,6 +22,10 @@ from seg_perception.resources import find_model
 from seg_perception.ros.diagnostics import EngineFacts, NodeFacts, build_diagnostics
 from seg_perception.ros.environment import has_transport_profile
 from seg_perception.ros.events import subscription_events
+from seg_perception.ros.ground import GroundProducts
+from seg_perception.ros.ground_inputs import has_tf
+from seg_perception.ros.ground_publishers import GROUND_TOPICS
+from seg_perception.ros.occupancy_parameters import read_ground_settings
 from seg_perception.ros.parameters import check_change, declare_parameters
 from seg_perception.ros.processing import FrameProcessor
 from seg_perception.ros.products import PRODUCT_TOPICS, ProductPublishers
@@ -43,6 +47,8 @@ NODE_NAME = 'segnext'
 class SegmentationNode(LifecycleNode):
     """Subscribes to a camera, publishes ~/mask, ~/confidence, ~/overlay and /diagnostics.
 
+    With occupancy.enabled also what `GroundProducts` makes of the masks.
+
     The callback of the camera only stores the newest message; a worker thread segments it.
     Transitions, timers and parameters run in the executor's thread.
 
@@ -62,6 +68,7 @@ class SegmentationNode(LifecycleNode):
         self._processor: FrameProcessor | None = None
         self._worker: LatestItemWorker[Any] | None = None
         self._subscription: Any = None
+        self._ground: GroundProducts | None = None
         self._products = ProductPublishers(self)
         self._silence = ThrottledLog(self.get_logger().warning, period_s=10.0, counts=False)
         declare_parameters(self, self._list_topics())
@@ -124,6 +131,8 @@ class SegmentationNode(LifecycleNode):
         super().on_activate(state)
         processor = self._processor
         assert processor is not None  # lifecycle: only a configured node is activated
+        if self._ground is not None:
+            self._ground.activate()
         self._worker = LatestItemWorker(processor.process, f'{self.get_name()}_worker')
         self._statistics.mark_activated()
         topic = self._find_image_topic()
@@ -198,6 +207,7 @@ class SegmentationNode(LifecycleNode):
         self._model_path = config.model_path
         self._statistics.reset()
         self._products.open(self._value('output.queue_depth'))
+        self._open_ground(engine.metadata.label_space.class_names)
         self._processor = FrameProcessor(
             self._pipeline,
             self._products,
@@ -206,6 +216,7 @@ class SegmentationNode(LifecycleNode):
             lambda: self.get_clock().now().nanoseconds,
             self.get_logger(),
             self._value('image_transport'),
+            self._ground,
         )
         self._processor.set_prepared_camera(size_px, channel_order)
         self._products.publish_label_info(engine.metadata.label_space)
@@ -215,6 +226,12 @@ class SegmentationNode(LifecycleNode):
         )
         if engine.is_fallback:
             self.get_logger().warning(f'fallback: {engine.fallback_reason}')
+
+    def _open_ground(self, class_names: tuple[str, ...]) -> None:
+        if not self._value('occupancy.enabled'):
+            return
+        settings = read_ground_settings(self._value, class_names, has_tf())
+        self._ground = GroundProducts(self, settings, self._find_image_topic())
 
     def _choose_camera(self, engine: Any) -> tuple[tuple[int, int], str]:
         """Return the (height, width) and channel order to compile for before the first image."""
@@ -235,10 +252,15 @@ class SegmentationNode(LifecycleNode):
             if self._worker.stop():
                 self._statistics.count_dropped()
             self._worker = None
+        if self._ground is not None:
+            self._ground.deactivate()
         self._incompatible_qos = ''
 
     def _release(self) -> None:
         self._products.close()
+        if self._ground is not None:
+            self._ground.close()
+            self._ground = None
         self._processor = None
         if self._pipeline is not None:
             self._pipeline.close()
@@ -268,15 +290,17 @@ class SegmentationNode(LifecycleNode):
         if self._state == 'active':
             self._warn_when_silent(min(snapshot.last_received_age_s, snapshot.active_for_s), facts)
         processor = self._processor
-        self._diagnostics_publisher.publish(
-            build_diagnostics(
-                snapshot,
-                facts,
-                self.get_fully_qualified_name(),
-                processor.frame_id if processor else '',
-                self.get_clock().now().to_msg(),
-            )
+        message = build_diagnostics(
+            snapshot,
+            facts,
+            self.get_fully_qualified_name(),
+            processor.frame_id if processor else '',
+            self.get_clock().now().to_msg(),
         )
+        if self._ground is not None and self._state == 'active':
+            status = self._ground.build_status(self.get_fully_qualified_name())
+            message.status = [*message.status, status]
+        self._diagnostics_publisher.publish(message)
         period_ns = int(self._value('diagnostics.period_s') * 1e9)
         if self._diagnostics_timer.timer_period_ns != period_ns:
             self._diagnostics_timer.timer_period_ns = period_ns
@@ -342,6 +366,6 @@ class SegmentationNode(LifecycleNode):
 
     def _list_topics(self) -> list[str]:
         """Return the topics whose quality of service parameters can override."""
-        return [self.resolve_topic_name(topic) for topic in PRODUCT_TOPICS] + [
+        return [self.resolve_topic_name(topic) for topic in (*PRODUCT_TOPICS, *GROUND_TOPICS)] + [
             self._find_image_topic(transport) for transport in (RAW, COMPRESSED)
         ]

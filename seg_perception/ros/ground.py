@@ -1,0 +1,263 @@
+# Copyright 2026 seg_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""From a mask to the published ground products, after the mask itself is out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode
+
+from seg_perception.errors import UserError
+from seg_perception.perception.camera_model import CameraModel
+from seg_perception.perception.camera_pose import CameraPose, CameraPoseError
+from seg_perception.perception.clouds import CloudMaker
+from seg_perception.perception.frame import Frame
+from seg_perception.perception.occupancy import Occupancy, OccupancyResult
+from seg_perception.ros.ground_diagnostics import build_ground_status
+from seg_perception.ros.ground_inputs import GroundInputs
+from seg_perception.ros.ground_publishers import (
+    COVERAGE_TOPIC,
+    OBSTACLES_TOPIC,
+    POINTS_TOPIC,
+    GroundPublishers,
+)
+from seg_perception.ros.ground_trouble import (
+    CAMERA_INFO,
+    CAMERA_POSE,
+    CLOCK,
+    DEPTH,
+    EXPIRED,
+    INTERNAL,
+    ODOMETRY,
+    GroundError,
+    GroundStatistics,
+)
+from seg_perception.ros.occupancy_parameters import GroundSettings
+from seg_perception.ros.throttle import ThrottledLog
+
+# Any camera compiles what every camera needs; a small one takes the least time.
+_WARM_UP_MODEL = CameraModel(48, 64, (40.0, 40.0), (31.5, 23.5))
+_WARM_UP_POSE = CameraPose(z_m=1.5, pitch_rad=0.3)
+
+
+class GroundProducts:
+    """Makes and publishes the ground products of one configured node.
+
+    `process` runs in the worker's thread, everything else in the executor's. No bad input raises
+    out of here: it is counted and named in /diagnostics.
+    """
+
+    def __init__(self, node: LifecycleNode, settings: GroundSettings, image_topic: str) -> None:
+        """Allocate the grids, create the publishers and compile; nothing is received yet."""
+        self._node = node
+        self._settings = settings
+        log = node.get_logger()
+        self._statistics = GroundStatistics(ThrottledLog(log.warning).log)
+        self._inputs = GroundInputs(node, settings, image_topic, self._statistics)
+        self._occupancy = Occupancy(
+            settings.config, settings.fusion, max_age_s=settings.max_age_s
+        )
+        self._clouds: CloudMaker | None = None
+        self._lock = threading.Lock()
+        self._last_stamp_ns: int | None = None
+        self._last_s = 0.0
+        self._timer: Any = None
+        self._warm_up()
+        grid = settings.config.grid
+        rows, columns = grid.rows, grid.columns
+        if settings.fusion:
+            rows = columns = max(1, round(settings.fusion.size_m / grid.resolution_m))
+        self._publishers = GroundPublishers(node, settings, (rows, columns))
+
+    def activate(self) -> None:
+        """Start to receive calibration and odometry, and to watch the age of the grids."""
+        self._inputs.open()
+        # Steady time: also a paused simulation must not leave old grids standing.
+        self._timer = self._node.create_timer(
+            min(0.2, self._settings.max_age_s / 4),
+            self._expire_old,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+
+    def deactivate(self) -> None:
+        """Publish that nothing is known any more and stop to receive; the worker has ended."""
+        if self._timer is not None:
+            self._node.destroy_timer(self._timer)
+            self._timer = None
+        if self._last_stamp_ns is not None:
+            self._make_unknown(1.0 + self._settings.max_age_s)
+        self._inputs.close()
+
+    def close(self) -> None:
+        """Destroy the publishers."""
+        self._publishers.close()
+
+    def list_wanted(self) -> set[str]:
+        """Return the topics that somebody listens to."""
+        return self._publishers.list_wanted()
+
+    def process(
+        self, frame: Frame, mask: np.ndarray, confidence: np.ndarray, wanted: set[str]
+    ) -> None:
+        """Make and publish what is wanted of one frame; never raises.
+
+        Args:
+            frame: the image, for its stamp and frame.
+            mask: (H, W) uint8 class ids.
+            confidence: (H, W) uint8, probability of the class times 255.
+            wanted: topics that somebody listens to.
+        """
+        start_s = time.monotonic()
+        try:
+            with self._lock:
+                self._process(frame, mask, confidence, wanted)
+        except GroundError as trouble:
+            self._statistics.count_trouble(trouble.kind, str(trouble))
+        # Whatever comes out of the compiled code or the middleware, the next mask is made as if
+        # nothing had been; the trouble is in the log and in /diagnostics.
+        except Exception as error:
+            self._statistics.count_trouble(INTERNAL, f'{type(error).__name__}: {error}')
+        else:
+            self._statistics.count_frame((time.monotonic() - start_s) * 1e3)
+            self._statistics.end_trouble(INTERNAL)
+
+    def build_status(self, node_name: str) -> DiagnosticStatus:
+        """Return the state of the ground products for /diagnostics."""
+        if not self.list_wanted():
+            self._statistics.end_trouble(EXPIRED)
+        return build_ground_status(
+            self._statistics.take_snapshot(), self._settings, self._inputs.camera_info_topic,
+            node_name, self._node.count_publishers(self._inputs.camera_info_topic))  # fmt: skip
+
+    def _process(
+        self, frame: Frame, mask: np.ndarray, confidence: np.ndarray, wanted: set[str]
+    ) -> None:
+        self._set_camera(frame, mask.shape)
+        clouds = wanted & {POINTS_TOPIC, OBSTACLES_TOPIC}
+        is_projected = False
+        trouble: GroundError | None = None
+        if wanted - clouds:
+            try:
+                self._publish_grids(frame, mask, confidence, wanted)
+                is_projected = True
+            except GroundError as error:
+                # Clouds need no ego motion: they go on.
+                trouble = error
+        if clouds:
+            if OBSTACLES_TOPIC in clouds and not is_projected:
+                self._occupancy.grid.project(mask, confidence)
+            self._publish_clouds(frame, mask, confidence, clouds)
+        if trouble is not None:
+            raise trouble
+
+    def _set_camera(self, frame: Frame, image_hw: tuple[int, int]) -> None:
+        model = self._inputs.find_model(image_hw)
+        self._statistics.end_trouble(CAMERA_INFO)
+        pose = self._inputs.find_pose(frame.frame_id, frame.stamp_ns)
+        start_s = time.perf_counter()
+        try:
+            is_new = self._occupancy.set_camera(model, pose)
+        except CameraPoseError as error:
+            raise GroundError(CAMERA_POSE, str(error)) from error
+        self._statistics.end_trouble(CAMERA_POSE)
+        if is_new:
+            self._clouds = None
+            self._node.get_logger().info(
+                f'ground occupancy: camera {model.height_px}x{model.width_px} (height x width), '
+                f'{pose.z_m:.2f} m above the ground, {np.degrees(pose.pitch_rad):.1f} degrees '
+                f'down: lookup tables made in {time.perf_counter() - start_s:.2f} s'
+            )
+
+    def _publish_grids(
+        self, frame: Frame, mask: np.ndarray, confidence: np.ndarray, wanted: set[str]
+    ) -> None:
+        motion = self._inputs.find_motion(frame.stamp_ns)
+        try:
+            result = self._occupancy.update(mask, confidence, frame.stamp_ns, motion)
+        except UserError as error:
+            raise GroundError(ODOMETRY, str(error)) from error
+        is_back = self._last_stamp_ns is not None and frame.stamp_ns < self._last_stamp_ns
+        self._last_stamp_ns, self._last_s = frame.stamp_ns, time.monotonic()
+        self._statistics.end_trouble(ODOMETRY, CLOCK, EXPIRED)
+        if result.trouble:
+            self._statistics.count_trouble(CLOCK if is_back else ODOMETRY, result.trouble)
+        self._publishers.publish_grids(result, frame.stamp_ns, wanted)
+        if COVERAGE_TOPIC in wanted and result.ahead is not None:
+            self._publishers.publish_coverage(result.ahead, frame.stamp_ns)
+
+    def _publish_clouds(
+        self, frame: Frame, mask: np.ndarray, confidence: np.ndarray, wanted: set[str]
+    ) -> None:
+        occupancy = self._occupancy
+        assert occupancy.grid.view is not None  # a camera was set
+        if self._clouds is None:
+            self._clouds = CloudMaker(self._settings.config, occupancy.grid.view)
+        clouds = self._clouds
+        from_depth = self._settings.points_from == 'depth'
+        points = None
+        if from_depth:
+            depth, encoding = self._inputs.find_depth(frame.stamp_ns)
+            try:
+                points = clouds.place_by_depth(depth, encoding)
+            except UserError as error:
+                raise GroundError(DEPTH, str(error)) from error
+            self._statistics.end_trouble(DEPTH)
+        elif POINTS_TOPIC in wanted:
+            points = clouds.place_on_ground(mask)
+        if POINTS_TOPIC in wanted:
+            self._publishers.publish_points(points, frame.stamp_ns)
+        if OBSTACLES_TOPIC in wanted:
+            obstacles = (
+                clouds.list_obstacles(mask, confidence)
+                if from_depth
+                else clouds.list_contacts(occupancy.grid, self._settings.obstacle_height_m)
+            )
+            self._publishers.publish_obstacles(obstacles, frame.stamp_ns)
+
+    def _expire_old(self) -> None:
+        # A frame in hand makes the grids new, and a callback must not wait for it.
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            age_s = time.monotonic() - self._last_s
+            if self._last_stamp_ns is None or age_s <= self._settings.max_age_s:
+                return
+            is_wanted = bool(self.list_wanted())
+            result = self._make_unknown(age_s)
+            if is_wanted and result is not None and result.trouble:
+                self._statistics.count_trouble(EXPIRED, result.trouble)
+        finally:
+            self._lock.release()
+
+    def _make_unknown(self, age_s: float) -> OccupancyResult | None:
+        """Publish unknown grids, stamped by the clock of the images."""
+        assert self._last_stamp_ns is not None
+        # Images of a recording carry times of their own: age is counted from their arrival.
+        now_ns = self._last_stamp_ns + round(age_s * 1e9)
+        result = self._occupancy.expire(now_ns)
+        self._last_stamp_ns = None
+        if result is not None:
+            self._publishers.publish_unknown(result, now_ns)
+        return result
+
+    def _warm_up(self) -> None:
+        """Compile everything, or load it from the cache, so that no mask waits for it."""
+        occupancy = self._occupancy
+        occupancy.set_camera(_WARM_UP_MODEL, _WARM_UP_POSE)
+        occupancy.warm_up()
+        assert occupancy.grid.view is not None
+        clouds = CloudMaker(self._settings.config, occupancy.grid.view)
+        shape = (_WARM_UP_MODEL.height_px, _WARM_UP_MODEL.width_px)
+        blank = np.zeros(shape, np.uint8)
+        clouds.place_on_ground(blank)
+        clouds.list_contacts(occupancy.grid)
+        if self._settings.points_from == 'depth':
+            clouds.place_by_depth(np.ones(shape, np.float32), '32FC1')
+            clouds.place_by_depth(np.ones(shape, np.uint16), '16UC1')
+            clouds.list_obstacles(blank, blank)

@@ -1,0 +1,124 @@
+# Copyright 2026 seg_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""The publishers of the ground products, and who wants which of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import OccupancyGrid
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import PointCloud2
+
+from seg_perception.perception.ahead import Ahead
+from seg_perception.perception.occupancy import OccupancyResult
+from seg_perception.ros.ground_messages import (
+    OutgoingCoverage,
+    OutgoingGrid,
+    make_obstacle_cloud,
+    make_point_cloud,
+)
+from seg_perception.ros.occupancy_parameters import GroundSettings, name_class_topic
+from seg_perception.ros.qos import latched_qos, product_qos
+
+COSTMAP_TOPIC = '~/costmap'
+POINTS_TOPIC = '~/points'
+OBSTACLES_TOPIC = '~/obstacle_points'
+COVERAGE_TOPIC = '~/class_coverage'
+GROUND_TOPICS = (COSTMAP_TOPIC, POINTS_TOPIC, OBSTACLES_TOPIC, COVERAGE_TOPIC)
+
+
+class GroundPublishers:
+    """Lifecycle publishers with their messages, there until `close`."""
+
+    def __init__(
+        self, node: LifecycleNode, settings: GroundSettings, shape: tuple[int, int]
+    ) -> None:
+        """Create the publishers.
+
+        Args:
+            node: publishes while it is active.
+            settings: classes, frames and QoS.
+            shape: (rows, columns) of the grids.
+        """
+        self._node = node
+        self._classes = settings.config.grid_classes
+        latched = latched_qos() if settings.latched else product_qos(1)
+        volatile = product_qos(1)
+        resolution_m = settings.config.grid.resolution_m
+        self._publishers: dict[str, Any] = {
+            COSTMAP_TOPIC: self._create(OccupancyGrid, COSTMAP_TOPIC, latched),
+            POINTS_TOPIC: self._create(PointCloud2, POINTS_TOPIC, volatile),
+            OBSTACLES_TOPIC: self._create(PointCloud2, OBSTACLES_TOPIC, volatile),
+            COVERAGE_TOPIC: self._create(DiagnosticArray, COVERAGE_TOPIC, volatile),
+        }
+        self._class_topics = [name_class_topic(name) for name in self._classes]
+        for topic in self._class_topics:
+            self._publishers[topic] = node.create_lifecycle_publisher(
+                OccupancyGrid, topic, latched
+            )
+        self._grids = {
+            topic: OutgoingGrid(*shape, resolution_m, settings.grid_frame)
+            for topic in (COSTMAP_TOPIC, *self._class_topics)
+        }
+        self._points = make_point_cloud(settings.base_frame)
+        self._obstacles = make_obstacle_cloud(settings.base_frame)
+        self._coverage = OutgoingCoverage(settings.config.class_names, settings.base_frame)
+        self._shown: set[str] = set()
+
+    def close(self) -> None:
+        """Destroy the publishers."""
+        for publisher in self._publishers.values():
+            self._node.destroy_lifecycle_publisher(publisher)
+        self._publishers.clear()
+
+    def list_wanted(self) -> set[str]:
+        """Return the topics that somebody listens to."""
+        return {
+            topic
+            for topic, publisher in self._publishers.items()
+            if publisher.get_subscription_count() > 0
+        }
+
+    def publish_grids(
+        self, result: OccupancyResult, stamp_ns: int, topics: Iterable[str]
+    ) -> None:
+        """Publish costmap and class grids, those in `topics`."""
+        wanted = set(topics)
+        planes = [(COSTMAP_TOPIC, result.cost)]
+        planes += zip(self._class_topics, result.planes, strict=True)
+        for topic, cells in planes:
+            if topic in wanted:
+                message = self._grids[topic].fill(cells, result.origin_m, stamp_ns)
+                self._publishers[topic].publish(message)
+                self._shown.add(topic)
+
+    def publish_unknown(self, result: OccupancyResult, stamp_ns: int) -> None:
+        """Publish grids that are all unknown in place of those that were published last."""
+        self.publish_grids(result, stamp_ns, tuple(self._shown))
+        self._shown.clear()
+
+    def publish_coverage(self, ahead: Ahead, stamp_ns: int) -> None:
+        """Publish shares and distances."""
+        self._publishers[COVERAGE_TOPIC].publish(self._coverage.fill(ahead, stamp_ns))
+
+    def publish_points(self, points: Any, stamp_ns: int) -> None:
+        """Publish an organised cloud, (H, W, 3) float32."""
+        message = self._points.fill(points, points.shape[:2], False, stamp_ns)
+        self._publishers[POINTS_TOPIC].publish(message)
+
+    def publish_obstacles(self, obstacles: Any, stamp_ns: int) -> None:
+        """Publish obstacle points, (N,) of OBSTACLE_TYPE."""
+        message = self._obstacles.fill(obstacles, (1, len(obstacles)), True, stamp_ns)
+        self._publishers[OBSTACLES_TOPIC].publish(message)
+
+    def _create(self, message_type: Any, topic: str, qos: Any) -> Any:
+        return self._node.create_lifecycle_publisher(
+            message_type,
+            topic,
+            qos,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
