@@ -38,9 +38,10 @@ def _number(
 OCCUPANCY_SPECS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         f'{PREFIX}enabled',
-        False,
+        True,
         'Offer ~/occupancy/<class>, ~/costmap, ~/points, ~/obstacle_points and ~/class_coverage. '
-        'Each is computed only while somebody listens. Needs camera_info beside the image topic.',
+        'Each is computed only while somebody listens. Needs camera_info beside the image topic, '
+        'and the pose of the camera on the vehicle.',
         UNCONFIGURED,
     ),
     ParameterSpec(

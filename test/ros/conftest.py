@@ -186,7 +186,11 @@ def start_node(tiny_model) -> Iterator[Callable[..., NodeProcess]]:
     nodes = []
 
     def start(parameters: dict | None = None, **options: Any) -> NodeProcess:
-        defaults = {'model.path': str(tiny_model), 'diagnostics.period_s': 0.2}
+        defaults = {
+            'model.path': str(tiny_model),
+            'diagnostics.period_s': 0.2,
+            'occupancy.enabled': False,  # starts sooner
+        }
         node = NodeProcess({**defaults, **(parameters or {})}, **options)
         nodes.append(node)
         node.start()

@@ -48,6 +48,13 @@ def make_context(launch_file, **arguments) -> LaunchContext:
     return context
 
 
+def perform(substitutions, context) -> str:
+    """Return the text of one substitution or of several."""
+    from launch.utilities import normalize_to_list_of_substitutions, perform_substitutions
+
+    return perform_substitutions(context, normalize_to_list_of_substitutions(substitutions))
+
+
 def read_overrules(node, context) -> dict:
     """Return the parameters that the launch file adds to the parameter file."""
     from launch_ros.utilities import evaluate_parameters
@@ -93,6 +100,35 @@ def test_the_shipped_transport_profile_is_set_unless_the_user_has_one(launch_fil
     monkeypatch.setenv(VARIABLES[0], '/my/profile.xml')
     (action,) = launch_file.choose_transport(make_context(launch_file))
     assert not isinstance(action, SetEnvironmentVariable)
+
+
+def test_rviz_starts_only_when_asked_for(launch_file):
+    assert launch_file.start_rviz(make_context(launch_file)) == []
+    context = make_context(launch_file, rviz='true')
+    (node,) = launch_file.start_rviz(context)
+    assert node.node_package == 'rviz2'
+    option, config = (perform(part, context) for part in node._Node__arguments)
+    assert option == '-d'
+    assert Path(config).samefile(CHECKOUT / 'config' / 'segnext.rviz')
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'node_name'),
+    [
+        ({}, '/segnext'),
+        ({'name': 'rear'}, '/rear'),
+        ({'namespace': '/robot1/', 'name': 'rear'}, '/robot1/rear'),
+    ],
+)
+def test_rviz_shows_the_topics_of_the_node_whatever_its_name(launch_file, arguments, node_name):
+    context = make_context(launch_file, rviz='true', **arguments)
+    (node,) = launch_file.start_rviz(context)
+    remappings = {
+        perform(old, context): perform(new, context) for old, new in node._Node__remappings
+    }
+    assert remappings['/segnext/overlay'] == f'{node_name}/overlay'
+    assert remappings['/segnext/occupancy/person'] == f'{node_name}/occupancy/person'
+    assert remappings['/segnext/costmap_updates'] == f'{node_name}/costmap_updates'
 
 
 @pytest.mark.parametrize('code', [0, 1])
