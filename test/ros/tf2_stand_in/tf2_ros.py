@@ -13,7 +13,7 @@ from typing import Any
 from geometry_msgs.msg import TransformStamped
 
 
-class TransformException(Exception):
+class TransformException(Exception):  # noqa: N818  (the name in tf2)
     """Base of all errors of a lookup, as in tf2."""
 
 
