@@ -3,6 +3,7 @@
 """Starts the segmentation node on a camera topic."""
 
 import os
+import re
 
 from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
@@ -106,6 +107,13 @@ def declare_arguments(share_directory: str) -> list:
             'images; the camera driver needs it too. Not used where '
             f'{PROFILE_VARIABLE} is set already. none: stock transport.',
         ),
+        DeclareLaunchArgument(
+            'rviz',
+            default_value='false',
+            choices=['true', 'false'],
+            description='Also start RViz (package rviz2), with overlay, costmap, obstacles and '
+            'class grids; all but the overlay need occupancy.enabled, as it is by default.',
+        ),
     ]
 
 
@@ -152,6 +160,30 @@ def start_node(context) -> list:
     ]
 
 
+def start_rviz(context) -> list:
+    """Return RViz where it was asked for, on the topics of the node whatever its name."""
+    if LaunchConfiguration('rviz').perform(context) == 'false':
+        return []
+    config = os.path.join(get_package_share_directory(PACKAGE), 'config', 'segnext.rviz')
+    namespace = LaunchConfiguration('namespace').perform(context).strip('/')
+    name = LaunchConfiguration('name').perform(context)
+    node = f'/{namespace}/{name}' if namespace else f'/{name}'
+    with open(config, encoding='utf-8') as file:
+        topics = sorted(set(re.findall(r'/segnext/[a-z_/]+', file.read())))
+    is_simulated = LaunchConfiguration('use_sim_time').perform(context) == 'true'
+    return [
+        Node(
+            package='rviz2',
+            executable='rviz2',
+            name='segnext_rviz',
+            arguments=['-d', config],
+            parameters=[{'use_sim_time': is_simulated}],
+            remappings=[(topic, node + topic[len('/segnext') :]) for topic in topics],
+            output='screen',
+        )
+    ]
+
+
 def end_build(event, context) -> None:
     """Fail where the node could not build: launch itself takes no notice of exit codes."""
     if event.returncode != 0:
@@ -166,5 +198,6 @@ def generate_launch_description() -> LaunchDescription:
             *declare_arguments(share_directory),
             OpaqueFunction(function=choose_transport),
             OpaqueFunction(function=start_node),
+            OpaqueFunction(function=start_rviz),
         ]
     )

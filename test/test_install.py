@@ -17,6 +17,9 @@ SHARE_FILES = [
     'share/seg_perception/launch/segnext.launch.py',
     'share/seg_perception/config/segnext.yaml',
     'share/seg_perception/config/fastdds.xml',
+    'share/seg_perception/config/foxglove_layout.json',
+    'share/seg_perception/config/nav2_static_layer.yaml',
+    'share/seg_perception/config/segnext.rviz',
     'share/seg_perception/models/segnext_t_street/model.onnx',
     'share/seg_perception/models/segnext_t_street/card.yaml',
 ]
