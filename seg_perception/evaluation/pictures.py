@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ Picture = npt.NDArray[np.uint8]
 BACKGROUND_BGR = (32, 27, 24)
 TEXT_BGR = (235, 235, 235)
 QUIET_TEXT_BGR = (165, 160, 155)
+GAP_PX = 10  # between the tiles of a contact sheet
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -35,6 +36,7 @@ class SheetFrame:
         mask: (H, W) uint8 class ids.
         truth: (H, W) uint8 true class ids of the same label space, None without labels.
         caption: Text under the row, such as the time and the frame's score.
+        ground: BGR picture of the ground from above, scaled to the height of the row.
     """
 
     image: Picture
@@ -42,6 +44,7 @@ class SheetFrame:
     mask: Picture
     truth: Picture | None = None
     caption: str = ''
+    ground: Picture | None = None
 
 
 def to_bgr(image: Picture, channel_order: str) -> Picture:
@@ -67,6 +70,17 @@ def resize_to_width(picture: Picture, width_px: int) -> Picture:
         return picture
     method = cv2.INTER_AREA if new_width_px < old_width_px else cv2.INTER_CUBIC
     resized = cv2.resize(picture, (new_width_px, new_height_px), interpolation=method)
+    return np.asarray(resized, dtype=np.uint8)
+
+
+def resize_to_height(picture: Picture, height_px: int) -> Picture:
+    """Return a drawing at another height, of the same aspect, its width even."""
+    width_px = max(2, round(picture.shape[1] * height_px / picture.shape[0] / 2) * 2)
+    if picture.shape[:2] == (height_px, width_px):
+        return picture
+    is_smaller = height_px < picture.shape[0]
+    method = cv2.INTER_AREA if is_smaller else cv2.INTER_NEAREST
+    resized = cv2.resize(picture, (width_px, height_px), interpolation=method)
     return np.asarray(resized, dtype=np.uint8)
 
 
@@ -140,10 +154,10 @@ def make_contact_sheet(
     title: str = '',
     tile_width_px: int = 512,
 ) -> Picture:
-    """Return a BGR picture with a row of camera image, mask and truth per frame, and a legend.
+    """Return a BGR picture with a row of camera image, mask and so on per frame, and a legend.
 
     Args:
-        frames: Rows; the truth column is left out when no frame has labels.
+        frames: Rows; the columns of truth and ground are left out when no frame has them.
         label_space: Label space of masks and truths.
         title: Line above the rows.
         tile_width_px: Width of each of the pictures.
@@ -153,58 +167,70 @@ def make_contact_sheet(
     """
     if not frames:
         raise ValueError('a contact sheet needs at least one frame, got none')
-    gap_px = 10
     scale = 0.5
-    with_truth = any(frame.truth is not None for frame in frames)
-    names = ['camera', 'mask'] + (['truth'] if with_truth else [])
-    width_px = len(names) * (tile_width_px + gap_px) + gap_px
-    parts = [make_sheet_header(names, title, width_px, tile_width_px, gap_px)]
+    rows = [list_tiles(frame, label_space, tile_width_px) for frame in frames]
+    columns: dict[str, int] = {}
+    for row in rows:
+        for name, tile in row.items():
+            columns[name] = max(columns.get(name, 0), tile.shape[1])
+    width_px = sum(columns.values()) + (len(columns) + 1) * GAP_PX
+    parts = [make_sheet_header(columns, title, width_px)]
     parts += [
-        make_sheet_row(frame, label_space, len(names), tile_width_px, gap_px, scale)
-        for frame in frames
+        make_sheet_row(row, columns, frame.caption, width_px, scale)
+        for row, frame in zip(rows, frames, strict=True)
     ]
     parts.append(make_legend(label_space, width_px, scale))
     return np.vstack(parts)
 
 
-def make_sheet_header(
-    names: Sequence[str], title: str, width_px: int, tile_width_px: int, gap_px: int
-) -> Picture:
+def list_tiles(
+    frame: SheetFrame, label_space: LabelSpace, tile_width_px: int
+) -> dict[str, Picture]:
+    """Return the pictures of a row by the names of their columns, of equal height."""
+    image, order = frame.image, frame.channel_order
+    tiles = {
+        'camera': to_bgr(image, order),
+        'mask': draw_overlay_bgr(image, order, frame.mask, label_space),
+    }
+    if frame.truth is not None:
+        tiles['truth'] = draw_overlay_bgr(image, order, frame.truth, label_space)
+    tiles = {name: resize_to_width(tile, tile_width_px) for name, tile in tiles.items()}
+    if frame.ground is not None:
+        tiles['ground'] = resize_to_height(frame.ground, tiles['camera'].shape[0])
+    return tiles
+
+
+def make_sheet_header(columns: Mapping[str, int], title: str, width_px: int) -> Picture:
     """Return the strip above the rows: the title and the names of the columns."""
     title_height_px = 44 if title else 0
     header = np.full((title_height_px + 30, width_px, 3), BACKGROUND_BGR, dtype=np.uint8)
     if title:
-        draw_text(header, title, gap_px, 30, 0.65)
-    for column, name in enumerate(names):
-        left_px = gap_px + column * (tile_width_px + gap_px)
+        draw_text(header, title, GAP_PX, 30, 0.65)
+    left_px = GAP_PX
+    for name, column_px in columns.items():
         draw_text(header, name, left_px, title_height_px + 20, 0.5, QUIET_TEXT_BGR)
+        left_px += column_px + GAP_PX
     return header
 
 
 def make_sheet_row(
-    frame: SheetFrame,
-    label_space: LabelSpace,
-    columns: int,
-    tile_width_px: int,
-    gap_px: int,
+    tiles: Mapping[str, Picture],
+    columns: Mapping[str, int],
+    caption: str,
+    width_px: int,
     scale: float,
 ) -> Picture:
     """Return one row of tiles with its caption below."""
-    camera = to_bgr(frame.image, frame.channel_order)
-    tiles = [camera, draw_overlay_bgr(frame.image, frame.channel_order, frame.mask, label_space)]
-    if frame.truth is not None:
-        tiles.append(draw_overlay_bgr(frame.image, frame.channel_order, frame.truth, label_space))
-    tiles = [resize_to_width(tile, tile_width_px) for tile in tiles]
-    caption_px = 28 if frame.caption else gap_px
-    height_px = tiles[0].shape[0] + caption_px
-    row = np.full(
-        (height_px, columns * (tile_width_px + gap_px) + gap_px, 3), BACKGROUND_BGR, np.uint8
-    )
-    for column, tile in enumerate(tiles):
-        left_px = gap_px + column * (tile_width_px + gap_px)
-        row[: tile.shape[0], left_px : left_px + tile.shape[1]] = tile
-    if frame.caption:
-        draw_text(row, frame.caption, gap_px, tiles[0].shape[0] + 18, scale, QUIET_TEXT_BGR)
+    height_px = tiles['camera'].shape[0]
+    caption_px = 28 if caption else GAP_PX
+    row = np.full((height_px + caption_px, width_px, 3), BACKGROUND_BGR, np.uint8)
+    left_px = GAP_PX
+    for name, column_px in columns.items():
+        if name in tiles:
+            row[:height_px, left_px : left_px + tiles[name].shape[1]] = tiles[name]
+        left_px += column_px + GAP_PX
+    if caption:
+        draw_text(row, caption, GAP_PX, height_px + 18, scale, QUIET_TEXT_BGR)
     return row
 
 

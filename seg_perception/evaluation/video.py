@@ -19,6 +19,7 @@ from seg_perception.evaluation.pictures import (
     draw_overlay_bgr,
     draw_panel_text,
     make_legend,
+    resize_to_height,
     resize_to_width,
     to_bgr,
 )
@@ -74,7 +75,12 @@ class OverlayVideo:
         return self
 
     def write(
-        self, image: Picture, channel_order: str, mask: Picture, lines: Sequence[str] = ()
+        self,
+        image: Picture,
+        channel_order: str,
+        mask: Picture,
+        lines: Sequence[str] = (),
+        beside: Picture | None = None,
     ) -> None:
         """Add one frame.
 
@@ -83,11 +89,14 @@ class OverlayVideo:
             channel_order: 'rgb' or 'bgr'.
             mask: (H, W) uint8 class ids.
             lines: Text for the upper left corner, the first line brighter.
+            beside: BGR drawing put to the right, scaled to the height of the picture.
 
         Raises:
             UserError: The video cannot be opened.
         """
         picture = self._compose(image, channel_order, mask)
+        if beside is not None:
+            picture = np.hstack([picture, resize_to_height(beside, picture.shape[0])])
         draw_panel_text(picture, lines, self._text_scale(picture.shape[1]))
         if self._legend is None:
             width_px = picture.shape[1]

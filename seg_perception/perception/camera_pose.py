@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -153,3 +154,19 @@ class GroundView:
         if points.shape[1] == 2:
             points = np.column_stack([points, np.zeros(len(points))])
         return self.model.find_pixels((points - self.origin_m) @ self._rotation)
+
+
+def make_transform_matrix(transform: Any) -> np.ndarray:
+    """Return the (4, 4) matrix of a geometry_msgs/Transform; NaN where it is no rotation."""
+    turn, shift = transform.rotation, transform.translation
+    x, y, z, w = turn.x, turn.y, turn.z, turn.w
+    out = np.eye(4)
+    out[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    out[:3, 3] = shift.x, shift.y, shift.z
+    if not abs(x * x + y * y + z * z + w * w - 1.0) < 0.01:
+        out[:] = np.nan
+    return out

@@ -6,11 +6,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -22,6 +21,7 @@ from seg_perception.evaluation.bags import (
     find_label_topic,
     read_header_stamp_ns,
 )
+from seg_perception.evaluation.camera_geometry import RecordedCamera, read_recorded_camera
 from seg_perception.evaluation.evaluate import read_camera_frame
 from seg_perception.evaluation.pictures import SheetFrame, write_contact_sheet
 from seg_perception.evaluation.recording import CameraBagConfig, write_camera_bag
@@ -37,6 +37,7 @@ from seg_perception.perception.labels import LabelSpace
 from seg_perception.resources import find_model
 from seg_perception.ros.node_process import NodeProcess
 from seg_perception.ros.replay import LiveReplay, ReplayConfig, ReplayedMask, ReplayResult
+from seg_perception.ros.stores import GroundStore, MaskStore
 from seg_perception.sample.drive import SAMPLE_DRIVE_VERSION
 
 SHEET_ROWS = 5
@@ -87,31 +88,6 @@ class DemoConfig:
         )
 
 
-class MaskStore:
-    """Masks by stamp, kept as PNG: some 10 kB each, so that long drives fit into memory."""
-
-    def __init__(self) -> None:
-        self._encoded: dict[int, tuple[np.ndarray, float]] = {}
-
-    def add(self, replayed: ReplayedMask) -> None:
-        """Keep a mask and its latency."""
-        is_encoded, data = cv2.imencode('.png', replayed.mask, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        if not is_encoded:
-            raise RuntimeError(f'a mask of shape {replayed.mask.shape} cannot be encoded as PNG')
-        self._encoded[replayed.stamp_ns] = (data, replayed.latency_ms)
-
-    def __len__(self) -> int:
-        return len(self._encoded)
-
-    def __contains__(self, stamp_ns: int) -> bool:
-        return stamp_ns in self._encoded
-
-    def read(self, stamp_ns: int) -> tuple[np.ndarray, float]:
-        """Return the (H, W) uint8 mask of a stamp and its latency in ms."""
-        data, latency_ms = self._encoded[stamp_ns]
-        return np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED), np.uint8), latency_ms
-
-
 def run_demo(config: DemoConfig) -> dict[str, Any]:
     """Replay a drive through the node; write summary, video and contact sheet; print a table.
 
@@ -126,15 +102,15 @@ def run_demo(config: DemoConfig) -> dict[str, Any]:
     bag = prepare_bag(config)
     with BagReader(bag) as reader:
         topic = find_image_topic(reader, config.image_topic)
-        masks = MaskStore()
-        result = replay_through_node(config, reader, topic, masks)
+        masks, ground = MaskStore(), GroundStore(label_space)
+        result = replay_through_node(config, reader, topic, masks, ground)
         if not len(masks):
             raise UserError(
                 f'none of the {result.published} images came back as a mask; the node says: '
                 f'{result.diagnostics_message or "nothing"}'
             )
-        score = draw_and_score(config, reader, topic, masks, label_space, result.fps)
-    summary = summarize(result, score)
+        score = draw_and_score(config, reader, topic, masks, ground, label_space, result.fps)
+    summary = summarize(result, score) | {'ground_grids_received': len(ground)}
     write_json(config.out / 'summary.json', summary)
     print_report(config, bag, summary, score)
     return summary
@@ -168,13 +144,16 @@ def prepare_bag(config: DemoConfig) -> Path:
 
 
 def replay_through_node(
-    config: DemoConfig, reader: BagReader, topic: str, masks: MaskStore
+    config: DemoConfig, reader: BagReader, topic: str, masks: MaskStore, ground: GroundStore
 ) -> ReplayResult:
     """Start the node as a process of its own, play the camera to it, collect its masks."""
     first = next(reader.iterate_raw_messages([topic]))
     frame = read_camera_frame(FrameReader(), first.type_name, reader.decode(first))
     transport = 'compressed' if first.type_name == COMPRESSED_IMAGE_TYPE else 'raw'
-    parameters = {
+    camera = read_recorded_camera(reader, topic)
+    if camera is None:
+        print('no ground from above: the recording has no camera_info or no /tf_static')
+    parameters: dict[str, Any] = {
         'image_transport': transport,
         'model.path': str(find_model(config.model)),
         'model.backend': config.backend,
@@ -183,6 +162,7 @@ def replay_through_node(
         'camera.height': frame.image.shape[0],
         'camera.width': frame.image.shape[1],
         'camera.channel_order': frame.channel_order,
+        **list_ground_parameters(camera),
     }
     with NodeProcess(parameters, {'image': REPLAY_TOPIC}, NAMESPACE) as node:
         print('starting the node ...', flush=True)
@@ -205,10 +185,24 @@ def replay_through_node(
                     image_transport=transport,
                     node_name=node.node_name,
                     rate_factor=config.rate_factor,
+                    camera_info=camera.info if camera else b'',
+                    grids=ground.topics if camera else (),
                 ),
                 show,
+                ground.add,
             )
             return replay.run()
+
+
+def list_ground_parameters(camera: RecordedCamera | None) -> dict[str, Any]:
+    """Return the node's parameters that tell it where a recorded camera is."""
+    if camera is None:
+        return {'occupancy.enabled': False}
+    return {
+        'occupancy.camera_pose': 'parameters',
+        'occupancy.rectified': 'yes' if camera.is_rectified else 'no',
+        **{f'occupancy.camera_{axis}': value for axis, value in asdict(camera.pose).items()},
+    }
 
 
 def iterate_for_replay(
@@ -227,6 +221,7 @@ def draw_and_score(
     reader: BagReader,
     topic: str,
     masks: MaskStore,
+    ground: GroundStore,
     label_space: LabelSpace,
     rate_hz: float,
 ) -> MaskScore | None:
@@ -246,7 +241,8 @@ def draw_and_score(
                 label = scorer.read_truth(frame.stamp_ns)
                 truth = None if label is None else scorer.scorer.to_model_space(label)
             lines = (f'{rate_hz:.1f} masks/s', f'latency {latency_ms:.0f} ms')
-            video.write(frame.image, frame.channel_order, mask, lines)
+            above = ground.draw(frame.stamp_ns, label_space, frame.image.shape[0])
+            video.write(frame.image, frame.channel_order, mask, lines, above)
             if index in sheet_indices:
                 rows.append(
                     SheetFrame(
@@ -255,6 +251,7 @@ def draw_and_score(
                         mask,
                         truth,
                         f'image {index + 1} of {len(masks)}, latency {latency_ms:.0f} ms',
+                        above,
                     )
                 )
     write_contact_sheet(config.out / 'contact_sheet.png', rows, label_space)

@@ -20,7 +20,11 @@ from seg_perception.perception.camera_model import (
     CameraModelError,
     make_camera_model,
 )
-from seg_perception.perception.camera_pose import CameraPose, CameraPoseError
+from seg_perception.perception.camera_pose import (
+    CameraPose,
+    CameraPoseError,
+    make_transform_matrix,
+)
 from seg_perception.ros.ego_motion import (
     ClockBackError,
     MotionBuffer,
@@ -244,7 +248,7 @@ class GroundInputs:
             raise GroundError(
                 kind, f'tf has no {target_frame} from {source_frame} at the image: {error}'
             ) from error
-        matrix = make_matrix(found.transform)
+        matrix = make_transform_matrix(found.transform)
         if not np.isfinite(matrix).all():
             raise GroundError(
                 kind, f'tf of {target_frame} from {source_frame} holds no numbers or no rotation'
@@ -348,19 +352,3 @@ def compare_poses(first: CameraPose, second: CameraPose) -> tuple[float, float]:
     # |R - S| is sqrt(8) sin(angle / 2); exact for small angles, as the trace is not.
     sine = float(np.linalg.norm(one[:3, :3] - other[:3, :3])) / math.sqrt(8.0)
     return moved_m, 2.0 * math.asin(min(1.0, sine))
-
-
-def make_matrix(transform: Any) -> np.ndarray:
-    """Return the (4, 4) matrix of a geometry_msgs/Transform; NaN where it is no rotation."""
-    turn, shift = transform.rotation, transform.translation
-    x, y, z, w = turn.x, turn.y, turn.z, turn.w
-    out = np.eye(4)
-    out[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
-    out[:3, 3] = shift.x, shift.y, shift.z
-    if not abs(x * x + y * y + z * z + w * w - 1.0) < 0.01:
-        out[:] = np.nan
-    return out

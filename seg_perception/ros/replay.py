@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import struct
 import threading
@@ -15,10 +16,11 @@ from typing import Any
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import OccupancyGrid
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from seg_perception.errors import UserError
 from seg_perception.ros.environment import prepare_this_process
@@ -40,6 +42,9 @@ class ReplayConfig:
         rate_factor: 1.0 plays at the recording's own rate, 2.0 twice as fast.
         with_confidence: subscribe to ~/confidence too and hand it out with the mask.
         with_overlay: subscribe to ~/overlay too, so that the node draws it; not handed out.
+        camera_info: calibration in CDR bytes, published before each image on the sibling topic
+            camera_info; empty for none.
+        grids: names under the node of OccupancyGrids to subscribe to and hand out.
         match_timeout_s: how long to wait for the node's subscription.
 
     """
@@ -50,6 +55,8 @@ class ReplayConfig:
     rate_factor: float = 1.0
     with_confidence: bool = True
     with_overlay: bool = False
+    camera_info: bytes = b''
+    grids: tuple[str, ...] = ()
     match_timeout_s: float = 30.0
 
 
@@ -69,6 +76,22 @@ class ReplayedMask:
     mask: np.ndarray
     confidence: np.ndarray | None
     latency_ms: float
+
+
+@dataclass(frozen=True)
+class ReplayedGrid:
+    """A nav_msgs/OccupancyGrid as it came back.
+
+    Attributes:
+        name: one of the names asked for.
+        stamp_ns: stamp of its header, that of its image.
+        cells: (rows along y, columns along x) int8, -1 unknown, 0..100.
+
+    """
+
+    name: str
+    stamp_ns: int
+    cells: np.ndarray
 
 
 @dataclass
@@ -118,6 +141,7 @@ class LiveReplay:
             message object of rclpy. Only differences of the times count.
         config: topics and speed.
         on_mask: called with each mask, in the order of arrival.
+        on_grid: called with each grid, in the same thread.
 
     """
 
@@ -126,15 +150,18 @@ class LiveReplay:
         messages: Iterable[tuple[int, Any]],
         config: ReplayConfig,
         on_mask: Callable[[ReplayedMask], None] | None = None,
+        on_grid: Callable[[ReplayedGrid], None] | None = None,
     ) -> None:
         self._messages = messages
         self._config = config
         self._on_mask = on_mask
+        self._on_grid = on_grid
+        self._info_publisher: Any = None
         self._lock = threading.Lock()
         self._sent_s: dict[int, float] = {}
         self._waiting: dict[int, tuple[np.ndarray, float]] = {}
         self._early_confidence: dict[int, np.ndarray] = {}
-        self._finished: queue.Queue[ReplayedMask | None] = queue.Queue()
+        self._finished: queue.Queue[ReplayedMask | ReplayedGrid | None] = queue.Queue()
         self._result = ReplayResult()
         self._start_s = 0.0
         self._diagnostics_count = 0
@@ -194,6 +221,19 @@ class LiveReplay:
             node.create_subscription(
                 Image, f'{config.node_name}/overlay', lambda message: None, product_qos(10)
             )
+        for name in config.grids:
+            node.create_subscription(
+                OccupancyGrid,
+                f'{config.node_name}/{name}',
+                functools.partial(self._on_grid_message, name),
+                product_qos(10),
+            )
+        if config.camera_info:
+            self._info_publisher = node.create_publisher(
+                CameraInfo,
+                f'{config.image_topic.rpartition("/")[0]}/camera_info',
+                qos_profile_sensor_data,
+            )
         node.create_subscription(
             DiagnosticArray, '/diagnostics', self._on_diagnostics, QoSProfile(depth=10)
         )
@@ -202,6 +242,7 @@ class LiveReplay:
     def _wait_until_matched(self, node: Any, publisher: Any) -> None:
         deadline_s = time.monotonic() + self._config.match_timeout_s
         products = ['mask', 'confidence'] if self._config.with_confidence else ['mask']
+        products += self._config.grids
         while True:
             missing = [
                 name
@@ -240,6 +281,8 @@ class LiveReplay:
             with self._lock:
                 self._sent_s[stamp_ns] = time.perf_counter()
                 self._result.published += 1
+            if self._info_publisher is not None:
+                self._info_publisher.publish(self._config.camera_info)
             publisher.publish(message)
         return stamp_ns
 
@@ -288,6 +331,12 @@ class LiveReplay:
                 return
         self._finished.put(ReplayedMask(stamp_ns, waiting[0], view_mono8(message), waiting[1]))
 
+    def _on_grid_message(self, name: str, message: OccupancyGrid) -> None:
+        stamp_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        cells = np.frombuffer(message.data, np.int8)
+        cells = cells.reshape(message.info.height, message.info.width)
+        self._finished.put(ReplayedGrid(name, stamp_ns, cells))
+
     def _hand_out_unpaired(self) -> None:
         """Give out masks whose confidence never came."""
         for stamp_ns, (mask, latency_ms) in self._waiting.items():
@@ -305,10 +354,11 @@ class LiveReplay:
 
     def _consume(self) -> None:
         while (replayed := self._finished.get()) is not None:
-            if self._on_mask is None or self._consumer_error is not None:
+            take: Any = self._on_grid if isinstance(replayed, ReplayedGrid) else self._on_mask
+            if take is None or self._consumer_error is not None:
                 continue
             try:
-                self._on_mask(replayed)
+                take(replayed)
             # raised again by run(), in the caller's thread
             except BaseException as error:
                 self._consumer_error = error

@@ -10,12 +10,11 @@ from geometry_msgs.msg import Quaternion, Transform, Vector3
 from sensor_msgs.msg import CameraInfo, Image
 
 from seg_perception.perception.camera_model import CameraModelError
-from seg_perception.perception.camera_pose import CameraPose
+from seg_perception.perception.camera_pose import CameraPose, make_transform_matrix
 from seg_perception.ros.ground_inputs import (
     build_model,
     compare_poses,
     describe_camera_info,
-    make_matrix,
     name_camera_info_topic,
     read_depth,
 )
@@ -127,9 +126,9 @@ def test_a_transform_becomes_its_matrix_and_a_zero_quaternion_no_numbers():
         translation=Vector3(x=1.0, y=2.0, z=3.0),
         rotation=Quaternion(z=math.sin(0.25), w=math.cos(0.25)),
     )
-    matrix = make_matrix(transform)
+    matrix = make_transform_matrix(transform)
     assert matrix[:3, 3].tolist() == [1.0, 2.0, 3.0]
     np.testing.assert_allclose(
         matrix[:2, :2], [[math.cos(0.5), -math.sin(0.5)], [math.sin(0.5), math.cos(0.5)]]
     )
-    assert np.isnan(make_matrix(Transform(rotation=Quaternion(w=0.0)))).all()
+    assert np.isnan(make_transform_matrix(Transform(rotation=Quaternion(w=0.0)))).all()
