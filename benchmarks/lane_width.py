@@ -9,8 +9,8 @@ flat road, roll 0, lines that are parallel with one gentle bend. `evaluation/lan
 `evaluation/lane_scale.py` say how each is found. Data are given by path: none come with this
 repository.
 
-The period differs between countries and states: 40 ft (12.19 m) in most of the USA, 48 ft
-(14.63 m) on freeways in California.
+The period differs between countries and states: 40 ft (12.19 m) in most of the USA, as it seems
+48 ft (14.63 m) on freeways in California (docs/occupancy_geometry.md).
 """
 
 from __future__ import annotations
