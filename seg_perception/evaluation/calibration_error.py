@@ -63,6 +63,10 @@ class CalibrationError:
         keys = confidence.reshape(-1) + np.int32(_LEVELS) * is_right.reshape(-1)
         self._counts += np.bincount(keys, minlength=2 * _LEVELS).reshape(2, _LEVELS)
 
+    def add_counts(self, level: int, is_right: int, pixels: int) -> None:
+        """Count pixels of one confidence level, 0..255, that are right (1) or wrong (0)."""
+        self._counts[is_right, level] += pixels
+
     def bins(self) -> tuple[ConfidenceBin, ...]:
         """Return the bins, from no confidence to full."""
         levels = np.arange(_LEVELS)

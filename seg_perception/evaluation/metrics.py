@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from seg_perception.evaluation.pixel_kernels import count_pairs
+
 UNLABELLED_ID = 255
 
 
@@ -39,11 +41,9 @@ class ConfusionMatrix:
         self.ignore_id = ignore_id
         self.counts = np.zeros((num_classes, num_classes), np.int64)
         self.missed = np.zeros(num_classes, np.int64)
-        # Column C is unlabelled, row C ignored; C + 1 marks ids that should not be there.
-        self._columns = np.full(256, num_classes + 1, np.int32)
-        self._columns[:num_classes] = np.arange(num_classes)
-        self._columns[[ignore_id, UNLABELLED_ID]] = num_classes
-        self._rows = self._columns * np.int32(num_classes + 2)
+        self._unlabelled_ids = sorted({ignore_id, UNLABELLED_ID})
+        self._is_known = np.arange(256) < num_classes
+        self._is_known[self._unlabelled_ids] = True
 
     def add(self, truth: np.ndarray, prediction: np.ndarray) -> None:
         """Count the pixels of one image.
@@ -63,19 +63,18 @@ class ConfusionMatrix:
                 f'truth has shape {truth.shape} and prediction {prediction.shape}, '
                 'expected the same; compare both at camera resolution'
             )
-        size = self.num_classes + 2
-        pairs = self._rows[truth.reshape(-1)]
-        pairs += self._columns[prediction.reshape(-1)]
-        table = np.bincount(pairs, minlength=size * size).reshape(size, size)
-        if table[-1].any() or table[:, -1].any():
-            what, ids = ('truth', truth) if table[-1].any() else ('prediction', prediction)
-            wrong = int(ids[self._columns[ids] > self.num_classes].flat[0])
-            raise ValueError(
-                f'{what} holds id {wrong}, expected 0..{self.num_classes - 1}, '
-                f'{self.ignore_id} or {UNLABELLED_ID}; is it of another label space?'
-            )
-        self.counts += table[:-2, :-2]
-        self.missed += table[:-2, -2]
+        pairs = np.zeros((256, 256), np.int64)
+        count_pairs(truth.reshape(-1), prediction.reshape(-1), pairs)
+        for what, totals in (('truth', pairs.sum(axis=1)), ('prediction', pairs.sum(axis=0))):
+            wrong = np.nonzero((totals > 0) & ~self._is_known)[0]
+            if wrong.size:
+                raise ValueError(
+                    f'{what} holds id {wrong[0]}, expected 0..{self.num_classes - 1}, '
+                    f'{self.ignore_id} or {UNLABELLED_ID}; is it of another label space?'
+                )
+        classes = slice(0, self.num_classes)
+        self.counts += pairs[classes, classes]
+        self.missed += pairs[classes][:, self._unlabelled_ids].sum(axis=1)
 
     def merge(self, other: ConfusionMatrix) -> None:
         """Add the pixels that another matrix of the same classes has counted."""
