@@ -10,6 +10,8 @@ What a standing thing hides needs no rule of its own: there the image shows the 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from seg_perception.perception.camera_model import CameraModel
@@ -27,10 +29,22 @@ from seg_perception.perception.ground_kernels import (
 )
 from seg_perception.perception.ground_stamps import Geometry, attach_hanging, stamp_contacts
 from seg_perception.perception.ground_tables import GroundTables, build_tables
-from seg_perception.perception.occupancy_config import OccupancyConfig
+from seg_perception.perception.occupancy_config import GridConfig, OccupancyConfig
 from seg_perception.perception.worker_pool import count_threads, run_parts
 
 _KINDS = {'ground': KIND_GROUND, 'standing': KIND_STANDING}
+
+
+class PreparedCamera(NamedTuple):
+    """A camera over the ground, and its lookup tables for one grid."""
+
+    view: GroundView
+    tables: GroundTables
+
+
+def prepare_camera(view: GroundView, grid: GridConfig) -> PreparedCamera:
+    """Make the lookup tables of a camera, in any thread; some 0.4 s for a 1024x2048 image."""
+    return PreparedCamera(view, build_tables(view, grid))
 
 
 class GroundGrid:
@@ -87,18 +101,19 @@ class GroundGrid:
         """
         if self.view is not None and (self.view.model, self.view.pose) == (model, pose):
             return False
-        view = GroundView(model, pose)
-        tables = build_tables(view, self.config.grid)
-        rays = tables.rays
-        self.view, self.tables = view, tables
+        self.use_camera(prepare_camera(GroundView(model, pose), self.config.grid))
+        return True
+
+    def use_camera(self, camera: PreparedCamera) -> None:
+        """Take a camera whose tables were made for the grid of this configuration."""
+        self.view, self.tables = camera.view, camera.tables
+        rays, grid = camera.tables.rays, self.config.grid
         self.contacts = make_contacts(len(rays.starts) - 1)
-        grid = self.config.grid
         self._geometry = Geometry(
             grid.x_min_m, grid.y_min_m, grid.resolution_m, grid.rows, grid.columns,
-            *tables.foot_m, rays.step_rad)  # fmt: skip
+            *camera.tables.foot_m, rays.step_rad)  # fmt: skip
         self._ray_cuts = _split(rays.starts, self._threads)
-        self._cell_cuts = _split(tables.cells.starts, self._threads)
-        return True
+        self._cell_cuts = _split(camera.tables.cells.starts, self._threads)
 
     def project(self, mask: np.ndarray, confidence: np.ndarray) -> None:
         """Overwrite `label`, `score` and `planes` with what one mask shows.

@@ -16,7 +16,7 @@ from seg_perception.perception.camera_pose import CameraPose
 from seg_perception.perception.clouds import CloudMaker
 from seg_perception.perception.costmap import Costmap
 from seg_perception.perception.fusion import FusedGrid, FusionConfig
-from seg_perception.perception.ground_grid import GroundGrid
+from seg_perception.perception.ground_grid import GroundGrid, PreparedCamera
 from seg_perception.perception.occupancy_config import OccupancyConfig
 
 
@@ -101,6 +101,11 @@ class Occupancy:
         if is_new and self._with_clouds and self.grid.view is not None:
             self.clouds = CloudMaker(self.config, self.grid.view)
         return is_new
+
+    def use_camera(self, camera: PreparedCamera, clouds: CloudMaker | None = None) -> None:
+        """Take a camera prepared in another thread, with its clouds where they are wanted."""
+        self.grid.use_camera(camera)
+        self.clouds = clouds
 
     def warm_up(self) -> None:
         """Compile, or load compiled code from the cache, so that the first frame does not."""

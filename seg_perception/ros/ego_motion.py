@@ -28,10 +28,12 @@ class MotionBuffer:
 
     Args:
         max_gap_s: longest time between two poses, and from the newest to the stamp asked for.
+        source: what the poses are, for messages.
     """
 
-    def __init__(self, max_gap_s: float) -> None:
+    def __init__(self, max_gap_s: float, source: str = 'odometry') -> None:
         self._max_gap_s = max_gap_s
+        self._source = source
         self._lock = threading.Lock()
         self._stamps_ns: list[int] = []
         self._poses: list[Pose] = []
@@ -44,7 +46,7 @@ class MotionBuffer:
             ClockBackError: the clock went back; all earlier poses are forgotten.
         """
         if not all(map(math.isfinite, pose)):
-            raise MotionError(f'odometry is {pose}, expected x, y and yaw as numbers')
+            raise MotionError(f'{self._source} is {pose}, expected numbers')
         with self._lock:
             last_ns = self._stamps_ns[-1] if self._stamps_ns else stamp_ns - 1
             if stamp_ns < last_ns:
@@ -55,7 +57,7 @@ class MotionBuffer:
             del self._stamps_ns[:-KEPT], self._poses[:-KEPT]
         if stamp_ns < last_ns:
             raise ClockBackError(
-                f'the clock of the odometry went back by {(last_ns - stamp_ns) * 1e-9:.3f} s'
+                f'the clock of the {self._source} went back by {(last_ns - stamp_ns) * 1e-9:.3f} s'
             )
 
     def find(self, stamp_ns: int) -> Pose:
@@ -68,18 +70,20 @@ class MotionBuffer:
             stamps, poses = self._stamps_ns, self._poses
             after = bisect.bisect_left(stamps, stamp_ns)
             if not stamps:
-                raise MotionError('there is no odometry yet')
+                raise MotionError(f'there is no {self._source} yet')
             if after < len(stamps) and stamps[after] == stamp_ns:
                 return poses[after]
             if after == 0:
                 ahead_s = (stamps[0] - stamp_ns) * 1e-9
-                raise MotionError(f'the oldest odometry is {ahead_s:.3f} s newer than the image')
+                raise MotionError(
+                    f'the oldest {self._source} is {ahead_s:.3f} s newer than the image'
+                )
             if after == len(stamps):
                 late_s = (stamp_ns - stamps[-1]) * 1e-9
                 if late_s > self._max_gap_s:
                     raise MotionError(
-                        f'the newest odometry is {late_s:.3f} s older than the image, expected '
-                        f'at most {self._max_gap_s:g} s'
+                        f'the newest {self._source} is {late_s:.3f} s older than the image, '
+                        f'expected at most {self._max_gap_s:g} s'
                     )
                 if len(stamps) == 1:
                     return poses[0]
@@ -89,7 +93,7 @@ class MotionBuffer:
             gap_s = (stamps[second] - stamps[first]) * 1e-9
             if gap_s > self._max_gap_s:
                 raise MotionError(
-                    f'the odometry has a gap of {gap_s:.3f} s at the stamp of the image, '
+                    f'the {self._source} has a gap of {gap_s:.3f} s at the stamp of the image, '
                     f'expected at most {self._max_gap_s:g} s'
                 )
             share = (stamp_ns - stamps[first]) * 1e-9 / gap_s
@@ -117,3 +121,12 @@ def compute_yaw(x: float, y: float, z: float, w: float) -> float:
     if not abs(norm - 1.0) < 0.01:
         return math.nan
     return math.atan2(2 * (w * z + x * y), norm - 2 * (y * y + z * z))
+
+
+def compute_tilt(x: float, y: float, z: float, w: float) -> tuple[float, float]:
+    """Return (roll, pitch) in rad of a quaternion, NaN for one that is no rotation (REP-103)."""
+    norm = x * x + y * y + z * z + w * w
+    if not abs(norm - 1.0) < 0.01:
+        return math.nan, math.nan
+    roll_rad = math.atan2(2 * (w * x + y * z), norm - 2 * (x * x + y * y))
+    return roll_rad, math.asin(max(-1.0, min(1.0, 2 * (w * y - z * x) / norm)))

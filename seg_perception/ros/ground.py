@@ -15,12 +15,13 @@ from rclpy.lifecycle import LifecycleNode
 
 from seg_perception.errors import UserError
 from seg_perception.perception.camera_model import CameraModel
-from seg_perception.perception.camera_pose import CameraPose, CameraPoseError
+from seg_perception.perception.camera_pose import CameraPose, CameraPoseError, GroundView
 from seg_perception.perception.clouds import CloudMaker
 from seg_perception.perception.frame import Frame
 from seg_perception.perception.occupancy import Occupancy, OccupancyResult
+from seg_perception.ros.camera_preparer import CameraPreparer
 from seg_perception.ros.ground_diagnostics import build_ground_status
-from seg_perception.ros.ground_inputs import GroundInputs
+from seg_perception.ros.ground_inputs import GroundInputs, compare_poses
 from seg_perception.ros.ground_publishers import (
     COVERAGE_TOPIC,
     OBSTACLES_TOPIC,
@@ -41,6 +42,8 @@ from seg_perception.ros.ground_trouble import (
 from seg_perception.ros.occupancy_parameters import GroundSettings
 from seg_perception.ros.throttle import ThrottledLog
 
+# Tables serve a pose that differs by no more: 1 m of the range at 25 m, from 1.5 m above.
+NEAR_M, NEAR_RAD = 0.02, 0.0025
 # Any camera compiles what every camera needs; a small one takes the least time.
 _WARM_UP_MODEL = CameraModel(48, 64, (40.0, 40.0), (31.5, 23.5))
 _WARM_UP_POSE = CameraPose(z_m=1.5, pitch_rad=0.3)
@@ -63,7 +66,8 @@ class GroundProducts:
         self._occupancy = Occupancy(
             settings.config, settings.fusion, max_age_s=settings.max_age_s
         )
-        self._clouds: CloudMaker | None = None
+        self._wish: tuple[CameraModel, CameraPose, bool] | None = None
+        self._is_prepared = False
         self._lock = threading.Lock()
         self._last_stamp_ns: int | None = None
         self._last_s = 0.0
@@ -74,6 +78,7 @@ class GroundProducts:
         if settings.fusion:
             rows = columns = max(1, round(settings.fusion.size_m / grid.resolution_m))
         self._publishers = GroundPublishers(node, settings, (rows, columns))
+        self._preparer = CameraPreparer(settings.config)
 
     def activate(self) -> None:
         """Start to receive calibration and odometry, and to watch the age of the grids."""
@@ -95,7 +100,8 @@ class GroundProducts:
         self._inputs.close()
 
     def close(self) -> None:
-        """Destroy the publishers."""
+        """Destroy the publishers; the worker has ended."""
+        self._preparer.close()
         self._publishers.close()
 
     def list_wanted(self) -> set[str]:
@@ -116,7 +122,7 @@ class GroundProducts:
         start_s = time.monotonic()
         try:
             with self._lock:
-                self._process(frame, mask, confidence, wanted)
+                is_made = self._process(frame, mask, confidence, wanted)
         except GroundError as trouble:
             self._statistics.count_trouble(trouble.kind, str(trouble))
         # Whatever comes out of the compiled code or the middleware, the next mask is made as if
@@ -124,8 +130,9 @@ class GroundProducts:
         except Exception as error:
             self._statistics.count_trouble(INTERNAL, f'{type(error).__name__}: {error}')
         else:
-            self._statistics.count_frame((time.monotonic() - start_s) * 1e3)
-            self._statistics.end_trouble(INTERNAL)
+            if is_made:
+                self._statistics.count_frame((time.monotonic() - start_s) * 1e3)
+                self._statistics.end_trouble(INTERNAL)
 
     def build_status(self, node_name: str) -> DiagnosticStatus:
         """Return the state of the ground products for /diagnostics."""
@@ -137,9 +144,11 @@ class GroundProducts:
 
     def _process(
         self, frame: Frame, mask: np.ndarray, confidence: np.ndarray, wanted: set[str]
-    ) -> None:
-        self._set_camera(frame, mask.shape)
+    ) -> bool:
+        """Make and publish; False while the camera is being prepared."""
         clouds = wanted & {POINTS_TOPIC, OBSTACLES_TOPIC}
+        if not self._set_camera(frame, mask.shape, bool(clouds)):
+            return False
         is_projected = False
         trouble: GroundError | None = None
         if wanted - clouds:
@@ -155,24 +164,44 @@ class GroundProducts:
             self._publish_clouds(frame, mask, confidence, clouds)
         if trouble is not None:
             raise trouble
+        return True
 
-    def _set_camera(self, frame: Frame, image_hw: tuple[int, int]) -> None:
+    def _set_camera(self, frame: Frame, image_hw: tuple[int, int], with_clouds: bool) -> bool:
+        """Take the camera at the frame's stamp; False while its tables are being made."""
         model = self._inputs.find_model(image_hw)
         self._statistics.end_trouble(CAMERA_INFO)
         pose = self._inputs.find_pose(frame.frame_id, frame.stamp_ns)
-        start_s = time.perf_counter()
-        try:
-            is_new = self._occupancy.set_camera(model, pose)
-        except CameraPoseError as error:
-            raise GroundError(CAMERA_POSE, str(error)) from error
+        wish = (model, pose, with_clouds)
+        if wish != self._wish:
+            try:
+                view = GroundView(model, pose)
+            except CameraPoseError as error:
+                raise GroundError(CAMERA_POSE, str(error)) from error
+            self._preparer.request(view, with_clouds)
+            self._wish = wish
         self._statistics.end_trouble(CAMERA_POSE)
-        if is_new:
-            self._clouds = None
-            self._node.get_logger().info(
-                f'ground occupancy: camera {model.height_px}x{model.width_px} (height x width), '
-                f'{pose.z_m:.2f} m above the ground, {np.degrees(pose.pitch_rad):.1f} degrees '
-                f'down: lookup tables made in {time.perf_counter() - start_s:.2f} s'
-            )
+        self._take_prepared()
+        view_in_use = self._occupancy.grid.view
+        if self._is_prepared and view_in_use is not None and view_in_use.model == model:
+            moved_m, turned_rad = compare_poses(view_in_use.pose, pose)
+            has_clouds = self._occupancy.clouds is not None or not with_clouds
+            return moved_m <= NEAR_M and turned_rad <= NEAR_RAD and has_clouds
+        return False
+
+    def _take_prepared(self) -> None:
+        done = self._preparer.take()
+        if done is None:
+            return
+        if done.camera is None:
+            raise GroundError(INTERNAL, f'no lookup tables: {done.error}')
+        self._occupancy.use_camera(done.camera, done.clouds)
+        self._is_prepared = True
+        model, pose = done.camera.view.model, done.camera.view.pose
+        self._node.get_logger().info(
+            f'ground occupancy: camera {model.height_px}x{model.width_px} (height x width), '
+            f'{pose.z_m:.2f} m above the ground, {np.degrees(pose.pitch_rad):.1f} degrees down: '
+            f'lookup tables made in {done.duration_s:.2f} s'
+        )
 
     def _publish_grids(
         self, frame: Frame, mask: np.ndarray, confidence: np.ndarray, wanted: set[str]
@@ -194,11 +223,8 @@ class GroundProducts:
     def _publish_clouds(
         self, frame: Frame, mask: np.ndarray, confidence: np.ndarray, wanted: set[str]
     ) -> None:
-        occupancy = self._occupancy
-        assert occupancy.grid.view is not None  # a camera was set
-        if self._clouds is None:
-            self._clouds = CloudMaker(self._settings.config, occupancy.grid.view)
-        clouds = self._clouds
+        occupancy, clouds = self._occupancy, self._occupancy.clouds
+        assert clouds is not None  # asked for with the camera
         from_depth = self._settings.points_from == 'depth'
         points = None
         if from_depth:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from nav_msgs.msg import Odometry
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, Imu
 
 from seg_perception.perception.camera_model import (
     CameraModel,
@@ -30,6 +30,7 @@ from seg_perception.ros.ego_motion import (
     MotionBuffer,
     MotionError,
     Pose,
+    compute_tilt,
     compute_yaw,
 )
 from seg_perception.ros.ground_trouble import (
@@ -49,6 +50,8 @@ DEPTH_KEPT = 5
 DEPTH_OFFSET_NS = 25_000_000
 # A camera that moves by less is taken to stand still: the lookup tables are not made again.
 STILL_M, STILL_RAD = 0.002, 0.0005
+# Tilt counts in steps: a rolling vehicle must not ask for other tables at each image.
+TILT_STEP_RAD = math.radians(0.1)
 # A camera on a vehicle does not move by more from one image to the next.
 JUMP_M, JUMP_RAD = 0.1, 0.05
 _DEPTH_TYPES = {'16UC1': np.uint16, '32FC1': np.float32}
@@ -97,6 +100,7 @@ class GroundInputs:
         self._pose: CameraPose | None = None
         self._depths: deque[Any] = deque(maxlen=DEPTH_KEPT)
         self._motion = MotionBuffer(settings.odometry_max_gap_s)
+        self._tilt = MotionBuffer(settings.odometry_max_gap_s, 'IMU')
         self._subscriptions: list[Any] = []
         self._tf: Any = None
         self._tf_listener: Any = None
@@ -117,6 +121,10 @@ class GroundInputs:
         if settings.fusion and settings.ego_motion == 'odometry':
             qos = QoSProfile(depth=50, reliability=qos_profile_sensor_data.reliability)
             self._subscriptions.append(subscribe(Odometry, 'odom', self._on_odometry, qos))
+        if settings.tilt_from == 'imu':
+            self._subscriptions.append(
+                subscribe(Imu, 'imu', self._on_imu, qos_profile_sensor_data)
+            )
         if settings.points_from == 'depth':
             self._subscriptions.append(
                 subscribe(Image, 'depth', self._on_depth, qos_profile_sensor_data)
@@ -138,6 +146,7 @@ class GroundInputs:
             self._tf_listener.unregister()
         self._tf = self._tf_listener = None
         self._motion.clear()
+        self._tilt.clear()
         with self._lock:
             self._camera_info, self._model, self._pose = None, None, None
             self._depths.clear()
@@ -169,13 +178,23 @@ class GroundInputs:
         return self._model
 
     def find_pose(self, frame_id: str, stamp_ns: int) -> CameraPose:
-        """Return the pose of the camera on the vehicle.
+        """Return the pose of the camera on the vehicle, or above the level ground with an IMU.
 
         Raises:
-            GroundError: tf does not know it at the stamp, or it is no number.
+            GroundError: tf or the IMU do not know it at the stamp, or it is no number.
         """
-        if self._settings.pose is not None:
-            return self._settings.pose
+        pose = self._settings.pose or self._find_mounting(frame_id, stamp_ns)
+        if self._settings.tilt_from != 'imu':
+            return pose
+        try:
+            roll_rad, pitch_rad, _ = self._tilt.find(stamp_ns)
+        except MotionError as error:
+            topic = self._node.resolve_topic_name('imu')
+            raise GroundError(CAMERA_POSE, f'{error} (topic {topic})') from error
+        steps = round(pitch_rad / TILT_STEP_RAD), round(roll_rad / TILT_STEP_RAD)
+        return pose.level(steps[0] * TILT_STEP_RAD, steps[1] * TILT_STEP_RAD)
+
+    def _find_mounting(self, frame_id: str, stamp_ns: int) -> CameraPose:
         matrix = self._look_up(self._settings.base_frame, frame_id, stamp_ns, CAMERA_POSE)
         try:
             pose = CameraPose.from_matrix(matrix)
@@ -264,6 +283,19 @@ class GroundInputs:
     def _on_depth(self, message: Any) -> None:
         with self._lock:
             self._depths.append(message)
+
+    def _on_imu(self, message: Any) -> None:
+        turn = message.orientation
+        tilt = compute_tilt(turn.x, turn.y, turn.z, turn.w)
+        # REP-145: a first covariance of -1 says that there is no orientation.
+        if message.orientation_covariance[0] == -1.0:
+            tilt = math.nan, math.nan
+        try:
+            self._tilt.add(read_stamp_ns(message.header), (*tilt, 0.0))
+        except ClockBackError as error:
+            self._statistics.count_trouble(CLOCK, str(error))
+        except MotionError as error:
+            self._statistics.count_trouble(CAMERA_POSE, str(error))
 
     def _on_odometry(self, message: Any) -> None:
         base_frame = self._settings.base_frame

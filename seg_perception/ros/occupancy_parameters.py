@@ -106,6 +106,15 @@ OCCUPANCY_SPECS: tuple[ParameterSpec, ...] = (
     _number('camera_pitch_rad', _POSE.pitch_rad, -1.58, 1.58, 'Pitch; above 0 it looks down.'),
     _number('camera_yaw_rad', _POSE.yaw_rad, -3.15, 3.15, 'Yaw; above 0 it looks left.'),
     ParameterSpec(
+        f'{PREFIX}tilt_from',
+        'none',
+        'none: base_frame is level with the ground. imu: it pitches and rolls over level ground '
+        'as sensor_msgs/Imu on the topic imu says, of a sensor with the axes of base_frame; wrong '
+        'on slopes.',
+        UNCONFIGURED,
+        choices=('none', 'imu'),
+    ),
+    ParameterSpec(
         f'{PREFIX}rectified',
         'auto',
         'Whether the images are rectified, so that P of camera_info holds and not K and D. auto: '
@@ -138,7 +147,7 @@ OCCUPANCY_SPECS: tuple[ParameterSpec, ...] = (
         0.3,
         0.001,
         10.0,
-        'Longest time between two odometry messages, and from the newest to the image.',
+        'Longest time between two messages of odometry or IMU, and from the newest to the image.',
     ),
     ParameterSpec(
         f'{PREFIX}points_from',
@@ -166,6 +175,7 @@ class GroundSettings:
         config: classes, rules and extent.
         fusion: None where frames are not fused.
         pose: camera on the vehicle; None to take it from tf.
+        tilt_from: 'none' or 'imu'.
         rectified: 'auto', 'yes' or 'no'.
         ego_motion: 'odometry' or 'tf'; read only with fusion.
         points_from: 'ground' or 'depth'.
@@ -178,6 +188,7 @@ class GroundSettings:
     latched: bool
     base_frame: str
     odom_frame: str
+    tilt_from: str
     rectified: str
     ego_motion: str
     odometry_max_gap_s: float
@@ -235,6 +246,7 @@ def read_ground_settings(
         latched=get('latched'),
         base_frame=get('base_frame'),
         odom_frame=get('odom_frame'),
+        tilt_from=get('tilt_from'),
         rectified=get('rectified'),
         ego_motion=ego_motion,
         odometry_max_gap_s=get('odometry_max_gap_s'),

@@ -69,10 +69,25 @@ class GroundCamera(Camera):
         return message
 
     def send_both(self, image: Any, product: str) -> tuple[Any, Any]:
-        """Publish an image and return its mask and one of its ground products."""
-        mask = self.send(image)
-        found = self.spin_until(lambda: self.find_stamp(product, image.header), product)
-        return mask, found
+        """Publish an image and return its mask and one of its ground products.
+
+        Of the first images there may be no product: lookup tables are made beside the masks.
+        """
+        for _ in range(20):
+            mask = self.send(image)
+            self.spin_for(0.1)
+            found = self.find_stamp(product, image.header)
+            if found is not None:
+                return mask, found
+            self.received['mask'].remove(mask)
+        raise AssertionError(f'no {product} of an image that was sent 20 times')
+
+    def send_twice(self, image: Any) -> None:
+        """Publish an image, and again when lookup tables are sure to be there."""
+        for _ in range(2):
+            self.received['mask'].clear()
+            self.send(image)
+            self.spin_for(0.6)
 
     def read_ground(self) -> dict[str, str]:
         """Return the values of the ground status, composed after this call."""

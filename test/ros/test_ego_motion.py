@@ -11,6 +11,7 @@ from seg_perception.ros.ego_motion import (
     ClockBackError,
     MotionBuffer,
     MotionError,
+    compute_tilt,
     compute_yaw,
 )
 
@@ -76,7 +77,7 @@ def test_a_clock_that_goes_back_forgets_what_was_and_goes_on(buffer):
 
 @pytest.mark.parametrize('pose', [(math.nan, 0.0, 0.0), (0.0, math.inf, 0.0)])
 def test_poses_that_are_no_numbers_are_refused_and_not_kept(buffer, pose):
-    with pytest.raises(MotionError, match='expected x, y and yaw as numbers'):
+    with pytest.raises(MotionError, match='expected numbers'):
         buffer.add(2 * SECOND_NS, pose)
     assert buffer.find(SECOND_NS + 400_000_000) == (4.0, 0.0, 0.08)
 
@@ -93,3 +94,10 @@ def test_yaw_of_a_quaternion_and_nan_for_one_that_is_no_rotation():
     assert compute_yaw(0.0, 0.0, math.sin(0.35), math.cos(0.35)) == pytest.approx(0.7)
     assert math.isnan(compute_yaw(0.0, 0.0, 0.0, 0.0))
     assert math.isnan(compute_yaw(0.0, 0.0, math.nan, 1.0))
+
+
+def test_tilt_of_a_quaternion_has_the_nose_down_for_a_positive_pitch():
+    half = 0.15
+    assert compute_tilt(0.0, math.sin(half), 0.0, math.cos(half)) == pytest.approx((0.0, 0.3))
+    assert compute_tilt(math.sin(half), 0.0, 0.0, math.cos(half)) == pytest.approx((0.3, 0.0))
+    assert all(map(math.isnan, compute_tilt(0.0, 0.0, 0.0, 0.0)))

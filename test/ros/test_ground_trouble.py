@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import array
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from ground_camera import (
     view_cells,
     view_points,
 )
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, Imu
 
 from seg_perception.errors import UserError
 from seg_perception.ros.ground_trouble import KINDS, ODOMETRY, GroundStatistics
@@ -79,7 +80,7 @@ def send_odometry(camera, message):
 
 
 def test_without_odometry_the_mask_comes_and_the_want_is_named(camera):
-    camera.send(camera.make_image(*IMAGE_HW))
+    camera.send_twice(camera.make_image(*IMAGE_HW))
     status = camera.read_ground()
     assert status['message'].startswith('there is no odometry yet (topic /trouble/odom)')
     assert status['level'] == DiagnosticStatus.WARN
@@ -90,7 +91,7 @@ def test_without_odometry_the_mask_comes_and_the_want_is_named(camera):
     [
         ({'child_frame_id': 'trailer'}, "odometry is that of 'trailer'"),
         ({'frame_id': 'map'}, "odometry is in 'map', expected odom_frame 'odom'"),
-        ({'w': 0.0}, 'expected x, y and yaw as numbers'),
+        ({'w': 0.0}, 'expected numbers'),
     ],
 )
 def test_odometry_that_cannot_be_used_is_named(camera, changes, expected):
@@ -184,12 +185,53 @@ def test_a_depth_image_of_another_size_is_named_and_masks_go_on(camera):
     image = camera.make_image(*IMAGE_HW)
     camera.depth.publish(make_depth(image, 48, 80))
     camera.spin_for(0.2)
-    camera.send(image)
+    camera.send_twice(image)
     status = camera.read_ground()
     camera.unsubscribe(subscription)
     assert 'of the size of the mask' in status['message']
     assert int(status['trouble depth']) >= 1
     assert camera.find_stamp('points', image.header) is None
+
+
+def make_imu(image, pitch_rad, covariance=0.0):
+    message = Imu()
+    message.header.stamp = image.header.stamp
+    message.orientation.y, message.orientation.w = math.sin(pitch_rad / 2), math.cos(pitch_rad / 2)
+    message.orientation_covariance[0] = covariance
+    return message
+
+
+def test_an_imu_tilts_the_ground_and_what_is_wrong_with_it_is_named(start_node):
+    parameters = PARAMETERS | {
+        'occupancy.fusion': False,
+        'occupancy.points_from': 'ground',
+        'occupancy.tilt_from': 'imu',
+        'occupancy.camera_pitch_rad': 0.1,
+    }
+    start_node(parameters, namespace='/tilt', remappings={'image': '/tilt/camera/image_raw'})
+    camera = GroundCamera('/tilt/segnext', '/tilt/camera/image_raw')
+    imu = camera._node.create_publisher(Imu, '/tilt/imu', 10)
+    camera.spin_until(lambda: camera.raw.get_subscription_count(), 'the node')
+    camera.wait_matched(imu)
+    camera.subscribe_ground('points', CLOUD_TYPE)
+    camera.send_info()
+    image = camera.make_image(*IMAGE_HW)
+    camera.send(image)
+    assert camera.read_ground()['message'] == 'there is no IMU yet (topic /tilt/imu)'
+    imu.publish(make_imu(image, 0.1, covariance=-1.0))
+    camera.spin_for(0.2)
+    assert 'IMU is (nan, nan, 0.0)' in camera.read_ground()['message']
+    imu.publish(make_imu(image, 0.2))
+    camera.spin_for(0.2)
+    image.data[:] = array.array('B', SampleDrive(9, 100, *IMAGE_HW).render(0).image.tobytes())
+    _, cloud = camera.send_both(image, 'points')
+    camera.close()
+    points = view_points(cloud)
+    row, column = np.argwhere(np.isfinite(points[:, :, 0]))[-1]
+    # Mounting and tilt add up to 0.3 rad, to the step of 0.1 degrees; the mast leans ahead.
+    angle_rad = 0.3 + math.atan((row - 47.5) / FOCAL_PX)
+    expected_m = 1.5 * math.sin(0.2) + 1.5 * math.cos(0.2) / math.tan(angle_rad)
+    assert points[row, column, 0] == pytest.approx(expected_m, rel=0.01)
 
 
 def test_settings_that_cannot_be_used_keep_the_node_unconfigured_with_the_reason(tiny_model):
