@@ -94,16 +94,17 @@ def _add_plate(b: MeshBuilder, rng: np.random.Generator, x: float, y: float, z: 
     b.add((back, -normals), mt.METAL, SIGN, [0.28] * 3, seed)
 
 
-def make_sign(rng: np.random.Generator, rgb: np.ndarray) -> Mesh:
-    """Traffic sign on its own pole; its face looks along -x."""
+def make_sign(rng: np.random.Generator, rgb: np.ndarray) -> tuple[Mesh, tuple[float, ...]]:
+    """Traffic sign on its own poles, and the y of each; its face looks along -x."""
     b = MeshBuilder()
     kind = rng.random()
     if kind < 0.15:
         wide, high = rng.uniform(0.9, 1.5), rng.uniform(0.5, 0.9)
-        for y in (-wide * 0.6, wide * 0.6):
+        poles = (float(-wide * 0.6), float(wide * 0.6))
+        for y in poles:
             make_bar(b, [0, y, 0], [0, y, 2.3 + high], 0.04, 0.04, rgb, 3)
         _add_plate(b, rng, -0.05, 0.0, 2.3 + high / 2, wide, high, 4)
-        return b.finish()
+        return b.finish(), poles
     top = rng.uniform(2.7, 3.4)
     make_bar(b, [0, 0, 0], [0, 0, top], 0.04, 0.04, rgb, 3)
     size = rng.uniform(0.36, 0.50)
@@ -113,7 +114,7 @@ def make_sign(rng: np.random.Generator, rgb: np.ndarray) -> Mesh:
     if rng.random() < 0.4:
         z -= size + 0.34
         _add_plate(b, rng, -0.05, 0.0, z, 0.38, 0.26, 4)
-    return b.finish()
+    return b.finish(), (0.0,)
 
 
 def _add_head(b: MeshBuilder, x: float, y: float, z: float, state: int, rgb: np.ndarray,

@@ -251,8 +251,12 @@ class ChunkBuilder:
         for _ in range(rng.poisson(1.5)):
             pose = self._pose(side, float(rng.uniform(low, high)), edge)
             yaw = float(rng.normal(0, 0.12)) + (np.pi if rng.random() < 0.35 else 0.0)
-            self._put(furniture.make_sign(rng, furniture.draw_metal(rng)),
-                      pose @ make_pose(0, 0, 0, yaw), furniture.POLE, (0.1, 0.1, 3.0))
+            mesh, poles = furniture.make_sign(rng, furniture.draw_metal(rng))
+            turned = pose @ make_pose(0, 0, 0, yaw)
+            self.builder.add_mesh(mesh.place(turned))
+            self.objects += [
+                StandingObject(furniture.POLE, 0, turned @ make_pose(0, y, 0, 0), (0.1, 0.1, 3.0))
+                for y in poles]
         if with_trees:
             s = low + 2.0
             while s < high:
