@@ -20,6 +20,9 @@ import numpy as np
 from seg_perception.perception.camera_pose import GroundView
 from seg_perception.perception.occupancy_config import GridConfig, OccupancyConfig
 
+# A counted contact may match one that is this far outside of what is counted: more than half a
+# pixel on the ground at 25 m.
+_BEYOND_M = 1.0
 CONTACT_GROUPS = {
     'vehicles': ('car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle', 'rider'),
     'persons': ('person',),
@@ -103,10 +106,11 @@ class OccupancyScorer:
         with np.errstate(invalid='ignore'):
             inside = ((pixels >= 0) & (pixels < size)).all(axis=1)
         self._counted = inside & (self._distance_m <= reach_m)
+        self._comparable = self._distance_m <= reach_m + _BEYOND_M
         pixels[~inside] = 0
         self._pixel = (pixels[:, 1] * size[0] + pixels[:, 0]).astype(np.int64)
         self._half_extent_m = self._measure_pixels()
-        self._rays = _trace_rays(grid, view, reach_m)
+        self._rays = _trace_rays(grid, view, reach_m + _BEYOND_M)
         kinds = [config.find_rule(i).kind for i in range(len(config.class_names))]
         self._ground_ids = [i for i, kind in enumerate(kinds) if kind == 'ground']
         self._standing_ids = [i for i, kind in enumerate(kinds) if kind == 'standing']
@@ -154,13 +158,14 @@ class OccupancyScorer:
     ) -> None:
         for group, members in CONTACT_GROUPS.items():
             ids = [i for i, name in enumerate(self._config.class_names) if name in members]
-            true_cells = np.nonzero(self._counted & self._find_contacts(truth, ids))[0]
-            cells = np.nonzero(self._counted & self._find_contacts(label, ids))[0]
-            matched = self._have_match(cells, true_cells)
+            is_true = self._find_contacts(truth, ids) & self._comparable
+            is_given = self._find_contacts(label, ids) & self._comparable
+            cells = np.nonzero(is_given & self._counted)[0]
+            matched = self._have_match(cells, np.nonzero(is_true)[0])
             _pair(self.counts.precision, group).add(matched.sum(), cells.size)
             # A true contact that something else hides in the image cannot be found.
-            shown = true_cells[(shows_ground | np.isin(seen, ids))[true_cells]]
-            matched = self._have_match(shown, cells)
+            shown = np.nonzero(is_true & self._counted & (shows_ground | np.isin(seen, ids)))[0]
+            matched = self._have_match(shown, np.nonzero(is_given)[0])
             _pair(self.counts.recall, group).add(matched.sum(), shown.size)
 
     def _have_match(self, cells: np.ndarray, others: np.ndarray) -> np.ndarray:

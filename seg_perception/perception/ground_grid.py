@@ -139,8 +139,8 @@ class GroundGrid:
         values.flags.writeable = certainty.flags.writeable = False
         run_parts(lambda part: self._run_part(values, certainty, part), self._threads)
         attach_hanging(
-            self.contacts, self.rules, self.tables.rays.step_rad, float(self.view.origin_m[2])
-        )
+            self.contacts, self.rules, self.tables.rays.step_rad, float(self.view.origin_m[2]),
+            self.config.grid.resolution_m)  # fmt: skip
         stamp_contacts(
             self.contacts, self.tables.rays.directions, self.rules, self._geometry, self._limits,
             self._planes)  # fmt: skip

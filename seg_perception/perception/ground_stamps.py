@@ -13,15 +13,18 @@ import numba
 import numpy as np
 
 from seg_perception.perception.compiling import compile_kernel
-from seg_perception.perception.ground_kernels import KIND_GROUND, UNKNOWN
+from seg_perception.perception.ground_kernels import (
+    KIND_GROUND,
+    MAX_CONTACTS,
+    UNKNOWN,
+)
 
 _STRIDE_M = 0.05  # neighbours of a contact are looked at in such steps: a narrow tyre
 _SIZE_M = 0.6  # farther than this behind a contact beside it, a part is not of the same contact
 _STEEP = 4.0  # pixels up for each pixel sideways: a flank 0.4 m beside a camera at 1.5 m
 _SAME_M = 0.5  # contacts of neighbouring rays within this are of one side of an object
 _FLANK = 10.0  # metres that a vehicle's flank recedes for each metre sideways
-_STEP_M = 0.6  # between the feet of a walker
-_RAISED_M = 0.2  # heels and toes in the air look that much farther than the foot, on average
+_ARMS_M = 0.2  # arms and bags reach out over the feet to the side, at most
 _NEAREST = 0.2  # of a hanging part's distance: no part hangs higher than 4/5 of the camera
 
 
@@ -39,7 +42,7 @@ class Geometry(NamedTuple):
 
 
 @compile_kernel(nogil=True)
-def attach_hanging(contacts, rules, step_rad, height_m):
+def attach_hanging(contacts, rules, step_rad, height_m, resolution_m):
     """Attach parts that hang in the air to what carries them.
 
     Below an arm or a bumper between two wheels a ray goes on over the ground and meets the part
@@ -61,7 +64,7 @@ def attach_hanging(contacts, rules, step_rad, height_m):
                 continue
             if rules.size_m[class_id] > 0.0:
                 if contacts.filled_m[ray, slot] < 0.0:
-                    _place_things(contacts, rules, ray, class_id, step_rad)
+                    _place_things(contacts, rules, class_id, step_rad, resolution_m)
                 continue
             contacts.filled_m[ray, slot] = edge
             side, span = rules.side_m[class_id], rules.span_m[class_id]
@@ -115,45 +118,67 @@ def _find_same(contacts, rules, ray, class_id):
 
 
 @numba.njit(nogil=True)
-def _place_things(contacts, rules, first, class_id, step_rad):
-    """Place the small things of a run of rays without a gap, the nearest first.
+def _place_things(contacts, rules, class_id, step_rad, resolution_m):
+    """Place all small things of a class's group, the nearest first.
 
-    A walker's feet are before and behind the middle of the body, one of them often in the air;
-    the outline is about as far to the left of the middle as to the right.
+    The nearest part of what is left stands on the ground: parts in the air look farther. It is a
+    foot, on average below the middle of the body, whose outline goes as far to the left as to the
+    right. All within that outline is one thing, ground seen between the legs or not.
     """
     group = rules.group[class_id]
-    size = rules.size_m[class_id]
-    last = first
-    while last < contacts.counts.shape[0] and (
-            _find_open(contacts, rules, last, group) < np.inf):
-        last += 1
+    rays = contacts.counts.shape[0]
     while True:
         nearest = np.float32(np.inf)
-        middle = first
-        for ray in range(first, last):
-            found = _find_open(contacts, rules, ray, group)
-            if found < nearest:
-                nearest, middle = found, ray
+        middle, kept = 0, 0
+        for ray in range(rays):
+            for slot in range(contacts.counts[ray]):
+                edge = contacts.edge_m[ray, slot]
+                if edge < nearest and _is_open(contacts, rules, ray, slot, group):
+                    nearest, middle, kept = edge, ray, slot
         if nearest == np.inf:
             return
-        reach = int(size / (nearest * step_rad)) + 1
-        low, high = last, first
-        farthest = nearest
-        for ray in range(max(first, middle - reach), min(last, middle + reach + 1)):
-            found = _find_open(contacts, rules, ray, group)
-            if found < np.inf:
+        class_id = contacts.class_id[middle, kept]
+        size = rules.size_m[class_id]
+        limit = nearest + max(_STRIDE_M, 3.0 * (nearest - contacts.near_m[middle, kept]))
+        low = high = middle
+        while low > 0 and _find_open(contacts, rules, low - 1, group) < limit:
+            low -= 1
+        while high < rays - 1 and _find_open(contacts, rules, high + 1, group) < limit:
+            high += 1
+        reach = int((0.5 * size + _ARMS_M) / (nearest * step_rad)) + 1
+        foot = (low + high) // 2
+        for ray in range(max(0, foot - reach), min(rays, foot + reach + 1)):
+            if _find_open(contacts, rules, ray, group) < np.inf:
                 low, high = min(low, ray), max(high, ray)
-                if found < nearest + _STEP_M:
-                    farthest = max(farthest, found)
         center = 0.5 * (low + high)
-        front = 0.5 * (nearest + farthest) - _RAISED_M - 0.5 * size
-        half_width = 0.5 * size / (nearest * step_rad) + 0.5
-        for ray in range(low, high + 1):
+        front = nearest - 0.5 * rules.depth_m[class_id]
+        # As along the ray, a cell is touched where its middle is inside.
+        half_width = 0.5 * max(size - resolution_m, 0.0) / (nearest * step_rad) + 0.5
+        certainty = contacts.certainty[middle, kept]
+        first, last = min(low, int(center) - reach), max(high, int(center) + reach)
+        for ray in range(max(0, first), min(rays, last + 1)):
+            is_body = abs(ray - center) <= half_width
             for slot in range(contacts.counts[ray]):
-                same = rules.group[contacts.class_id[ray, slot]] == group
-                if same and contacts.filled_m[ray, slot] < 0.0:
+                if _is_open(contacts, rules, ray, slot, group):
                     contacts.filled_m[ray, slot] = front
-                    contacts.hanging[ray, slot] = abs(ray - center) > half_width
+                    contacts.hanging[ray, slot] = not is_body
+                    is_body = False
+            slot = contacts.counts[ray]
+            if is_body and slot < MAX_CONTACTS:
+                contacts.near_m[ray, slot] = contacts.near_m[middle, kept]
+                contacts.edge_m[ray, slot] = nearest
+                contacts.class_id[ray, slot] = class_id
+                contacts.certainty[ray, slot] = certainty
+                contacts.filled_m[ray, slot] = front
+                contacts.hanging[ray, slot] = False
+                contacts.counts[ray] = slot + 1
+
+
+@numba.njit(nogil=True)
+def _is_open(contacts, rules, ray, slot, group):
+    """Tell whether a contact is of a group and no thing was made of it yet."""
+    return contacts.filled_m[ray, slot] < 0.0 and (
+        rules.group[contacts.class_id[ray, slot]] == group)
 
 
 @numba.njit(nogil=True)
@@ -161,8 +186,7 @@ def _find_open(contacts, rules, ray, group):
     """Return the nearest contact of a group on a ray that no thing was made of; or infinity."""
     nearest = np.float32(np.inf)
     for slot in range(contacts.counts[ray]):
-        if rules.group[contacts.class_id[ray, slot]] == group and (
-                contacts.filled_m[ray, slot] < 0.0):
+        if _is_open(contacts, rules, ray, slot, group):
             nearest = min(nearest, contacts.edge_m[ray, slot])
     return nearest
 
@@ -213,25 +237,30 @@ def stamp_contacts(contacts, directions, rules, geometry, limits, out):
     """Write the contacts into the grids: first what they make unknown, then what they occupy."""
     lowest, _, classes = limits
     half = 0.5 * geometry.resolution_m
+    nothing = (np.int16(UNKNOWN), np.int8(UNKNOWN), np.int8(UNKNOWN))
     rays = contacts.counts.shape[0]
     for ray in range(rays):
         for slot in range(contacts.counts[ray]):
             class_id = contacts.class_id[ray, slot]
-            edge = contacts.filled_m[ray, slot]
-            if edge <= 0.0:
-                continue
             around = rules.overhang_m[class_id] + rules.margin_m[class_id]
-            # The pixel before the edge may hold the contact anywhere.
-            start = edge - around - half
-            end = edge + max(rules.depth_m[class_id] + rules.margin_m[class_id],
-                             rules.reach_m[class_id])
-            if not contacts.hanging[ray, slot]:
-                # Between the wheels and the bumper that hides the rest there is the vehicle.
-                end = max(end, contacts.edge_m[ray, slot] + half)
-            stamp = (np.int16(UNKNOWN), np.int8(UNKNOWN), np.int8(UNKNOWN))
+            behind = max(rules.depth_m[class_id] + rules.margin_m[class_id],
+                         rules.reach_m[class_id])
             width = rules.widen_m[class_id] + rules.margin_m[class_id] - half
-            _stamp_wide(contacts, directions, ray, slot, start, end, width, stamp, rules,
-                        geometry, out)
+            edge, filled = contacts.edge_m[ray, slot], contacts.filled_m[ray, slot]
+            if contacts.hanging[ray, slot]:
+                # Taken for a part of something nearer, it may be a thing of its own after all.
+                _stamp(directions, ray, edge - around - half, edge + around, nothing, rules,
+                       geometry, out)
+            if filled > 0.0:
+                # The pixel before the edge may hold the contact anywhere.
+                start, end = filled - around - half, filled + behind
+                if rules.size_m[class_id] > 0.0:
+                    start = min(start, filled - around - (edge - contacts.near_m[ray, slot]))
+                if not contacts.hanging[ray, slot]:
+                    # Between the wheels and the bumper that hides the rest there is the vehicle.
+                    end = max(end, edge + half)
+                _stamp_wide(contacts, directions, ray, slot, start, end, width, nothing, rules,
+                            geometry, out)
     for ray in range(rays):
         for slot in range(contacts.counts[ray]):
             certainty = contacts.certainty[ray, slot]

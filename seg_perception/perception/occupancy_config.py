@@ -84,8 +84,8 @@ class ClassRule:
             the side of a contact.
         span_m: gaps between two contacts of one object (wheels) are at most this wide to either
             side of a part that hangs between them.
-        size_m: size of a small thing that walks: it is placed as a whole, by the middle of its
-            outline and of its feet; 0 for all others.
+        size_m: width of a small thing that walks: it is placed as a whole, its nearest foot under
+            its middle, by the middle of its outline; 0 for all others.
         dynamic: moves by itself; cleared from the fused grid as soon as it is seen through.
         fade_s: time after which the fused evidence has faded to 1/e.
         cost: 0 (free) to 100 (lethal) in the costmap; -1 for unknown.
@@ -154,8 +154,10 @@ DEFAULT_RULES: dict[str, ClassRule] = {
     'traffic sign': ClassRule('hanging', fade_s=20.0),
     'vegetation': _stand(0.5, margin_m=0.2),
     'sky': ClassRule('ignored', cost=-1),
+    # A stride deep, a pair of feet wide. Which way a walker faces a mask does not tell, so that
+    # the body may be 0.3 m (standard deviation) before or behind its nearest foot.
     'person': ClassRule(
-        'standing', 'person', 0.55, margin_m=0.3, size_m=0.55, dynamic=True, fade_s=0.7
+        'standing', 'person', 0.6, margin_m=0.3, size_m=0.4, dynamic=True, fade_s=0.7
     ),
     'rider': _ride(1.2),
     'car': _drive(1.6),

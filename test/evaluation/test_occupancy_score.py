@@ -77,3 +77,11 @@ def test_cells_that_the_image_does_not_show_are_not_asked_to_be_free():
     truth = make_truth()
     figures = score(np.full_like(truth, -1), truth, np.full_like(SEES_ALL, CAR))
     assert figures['free_reported_free']['road'] is None
+
+
+def test_a_contact_at_the_limit_matches_one_just_beyond_it():
+    truth = make_truth((slice(9, 11), slice(30, 34), PERSON))  # from 10.0 m
+    label = make_truth((slice(9, 11), slice(29, 33), PERSON))  # from 9.8 m
+    scorer = OccupancyScorer(CONFIG, VIEW, reach_m=9.95)
+    scorer.add(label, truth, SEES_ALL)
+    assert scorer.counts.summarize()['contact_precision']['persons'] == 1.0

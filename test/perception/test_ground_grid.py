@@ -172,6 +172,24 @@ def test_what_hangs_in_the_air_hides_but_occupies_nothing():
     assert (grid.label[row][(x > 16.5) & (x < 30.0)] == -1).all()
 
 
+def test_a_walker_is_one_thing_over_both_feet_though_one_is_in_the_air():
+    walker = ClassRule('standing', depth_m=0.6, margin_m=0.3, size_m=0.4)
+    config = OccupancyConfig(NAMES, GridConfig(0.1, 0.0, 34.0, -10.0, 10.0),
+                             RULES | {'wall': walker}, NAMES[:3])  # fmt: skip
+    grid = GroundGrid(config)
+    grid.set_camera(*CAMERAS['pinhole'])
+    feet = (Box((9.95, 10.05), (0.05, 0.15), 0.8),
+            Box((9.95, 10.05), (-0.15, -0.05), 0.8, z_low_m=0.15))  # fmt: skip
+    project(grid, (*feet, Box((9.9, 10.1), (-0.2, 0.2), 1.8, z_low_m=0.8)))
+    x, y = list_centers(grid)
+    occupied = grid.label == WALL
+    # the raised foot, seen over the ground at 1.2 + 8.75 * 1.5 / 1.35 = 10.9 m, is no other
+    assert 0.5 <= np.ptp(x[occupied]) <= 0.7
+    assert 0.2 <= np.ptp(y[occupied]) <= 0.5
+    assert abs(x[occupied].mean() - 10.0) < 0.15
+    assert abs(y[occupied].mean()) < 0.1
+
+
 def test_outside_the_view_everything_is_unknown():
     grid = make_grid()
     project(grid)
