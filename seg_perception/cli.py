@@ -19,6 +19,7 @@ from seg_perception.errors import UserError
 COMMAND_MODULES = (
     'demo',
     'evaluate',
+    'compare',
     'evaluate_images',
     'bag',
     'models',

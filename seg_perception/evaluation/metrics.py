@@ -13,6 +13,9 @@ import numpy as np
 from seg_perception.evaluation.pixel_kernels import count_pairs
 
 UNLABELLED_ID = 255
+# A class below this share of the labelled pixels is listed but kept out of the headline: a few
+# distant poles more or less would move the mean by whole points.
+HEADLINE_MIN_SHARE = 0.001
 
 
 class ConfusionMatrix:
