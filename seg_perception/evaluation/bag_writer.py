@@ -48,7 +48,10 @@ def make_qos(latched: bool = False, depth: int = 10) -> Qos:
 
 
 class BagWriter:
-    """Context manager that writes one rosbag2 recording (format version 9).
+    """Context manager that writes one rosbag2 recording (format version 8).
+
+    Version 9, that of Jazzy and Kilted, writes qualities of service as lists, at which Humble's
+    rosbag2 stops; all three read version 8.
 
     Everything goes to a hidden folder beside the target, which is renamed when the context is
     left without an exception and removed otherwise: an interrupted run leaves neither a half
@@ -94,7 +97,7 @@ class BagWriter:
             raise UserError(f'cannot write a bag at {self.path}: {error}') from error
         # rosbag2 names the data file after its folder, so the folder has its final name already
         self._writer = Writer(
-            self._work_folder / self.path.name, version=9, storage_plugin=self._storage
+            self._work_folder / self.path.name, version=8, storage_plugin=self._storage
         )
         if self._compress_chunks:
             self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)

@@ -11,19 +11,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rosbags.interfaces import MessageDefinitionFormat
-from rosbags.rosbag2 import Reader
-from rosbags.serde import SerdeError
-from rosbags.typesys import (
-    Stores,
-    TypesysError,
-    get_types_from_idl,
-    get_types_from_msg,
-    get_typestore,
-)
-
 from seg_perception.errors import UserError
-from seg_perception.evaluation.bag_messages import NANOSECONDS_PER_SECOND, get_message_store
+from seg_perception.evaluation.bag_files import (
+    STORAGE_SUFFIXES,
+    ZSTD_MAGIC,
+    check_readable,
+    describe,
+    open_bag_files,
+    zstd,
+)
+from seg_perception.evaluation.bag_messages import NANOSECONDS_PER_SECOND
+from seg_perception.evaluation.bag_types import MessageTypes
 from seg_perception.evaluation.topics import (
     COMPRESSED_IMAGE_TYPE,
     GROUND_TRUTH_NAMESPACE,
@@ -31,11 +29,15 @@ from seg_perception.evaluation.topics import (
     LABEL_SPACE_JSON_KEY,
     LABEL_SPACE_KEY,
     LABEL_TOPIC,
+    MASK_SPACE_JSON_KEY,
+    MASK_TOPIC_KEY,
 )
 from seg_perception.perception.labels import LabelSpace, load_label_space
 
 # Pixel formats that come from a camera's light, as opposed to depth, ids or masks with a dtype
 _CAMERA_ENCODING_PREFIXES = ('rgb', 'bgr', 'mono', 'bayer', 'yuv', 'yuyv', 'uyvy', 'nv', '8UC')
+
+_PRODUCT_NAMES = ('mask', 'confidence', 'overlay')
 
 
 @dataclass(frozen=True)
@@ -70,27 +72,36 @@ class Topic:
 class BagReader:
     """Context manager that reads one rosbag2 recording (mcap or sqlite3).
 
+    Split recordings, zstd compression of files and messages, zstd and lz4 compression of mcap
+    chunks are read. Files compressed as a whole are decompressed into a temporary folder first.
     Message types are taken from the recording's own definitions when it has them, and only for
     the topics that are decoded: types unknown here do no harm.
 
     Args:
-        path: Folder with a metadata.yaml, or a single .mcap or .db3 file.
+        path: Folder of the recording, or a single .mcap or .db3 file.
+        tolerate_damage: Read what can be read of a damaged recording and tell of the rest in
+            `damage`, instead of raising UserError.
 
     Raises:
-        UserError: The recording is missing, damaged, or of an unknown kind.
+        UserError: The recording is missing or of an unknown kind; damaged, when damage is not
+            tolerated; or nothing of it can be read.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, tolerate_damage: bool = False) -> None:
         self.path = Path(path)
         check_readable(self.path)
-        self._stores: dict[str, Any] = {}
-        try:
-            self._reader = Reader(self.path)
-            self._reader.open()
-        # A damaged file surfaces in rosbags as anything from ReaderError to struct.error,
-        # IndexError or sqlite3.DatabaseError; each means the same to the user.
-        except Exception as error:
-            raise UserError(f'cannot read the bag {self.path}: {describe(error)}') from error
+        self._files = open_bag_files(self.path, tolerate_damage)
+        connections = [connection for _, connection in self._files.find_connections()]
+        self._types = MessageTypes(connections, self._files.metadata)
+        self._lost_messages = 0
+        # by topic its types in the order of recording, images before others
+        self._type_names: dict[str, list[str]] = {}
+        for connection in connections:
+            names = self._type_names.setdefault(connection.topic, [])
+            if connection.msgtype not in names:
+                names.append(connection.msgtype)
+        for names in self._type_names.values():
+            names.sort(key=lambda name: name not in (IMAGE_TYPE, COMPRESSED_IMAGE_TYPE))
 
     def __enter__(self) -> BagReader:
         return self
@@ -105,38 +116,82 @@ class BagReader:
 
     def close(self) -> None:
         """Close the recording's files."""
-        if self._reader.is_open:
-            self._reader.close()
+        self._files.close()
+
+    @property
+    def damage(self) -> str:
+        """What is wrong with the recording, as far as it was read; '' when nothing is.
+
+        A missing metadata.yaml and topics of several types are named here too. Ask after
+        reading: damage inside of files shows only then.
+        """
+        faults = self._files.list_faults()
+        for topic, names in self._type_names.items():
+            if len(names) > 1:
+                faults.append(
+                    f'topic {topic} has {len(names)} types ({", ".join(names)}); the messages '
+                    f'of {names[0]} are used'
+                )
+        if self._lost_messages:
+            faults.append(f'{self._lost_messages} compressed messages are damaged')
+        return '; '.join(faults)
 
     @property
     def topics(self) -> tuple[Topic, ...]:
-        """All topics, by name."""
+        """All topics, by name; a topic of several types has one entry for each."""
         counts: dict[tuple[str, str], int] = {}
-        for connection in self._reader.connections:
+        for _, connection in self._files.find_connections():
             key = (connection.topic, connection.msgtype)
             counts[key] = counts.get(key, 0) + connection.msgcount
         return tuple(Topic(name, type_, count) for (name, type_), count in sorted(counts.items()))
 
     @property
+    def connections(self) -> tuple[Any, ...]:
+        """The rosbags connections (topic, type, quality of service) of the recording."""
+        return tuple(connection for _, connection in self._files.find_connections())
+
+    @property
+    def types(self) -> MessageTypes:
+        """The message types of the recording."""
+        return self._types
+
+    @property
     def custom_data(self) -> dict[str, str]:
-        """The `custom_data` of metadata.yaml (empty for a single file)."""
-        return dict(self._reader.storage.metadata.custom or {})
+        """The `custom_data` of metadata.yaml, or of its copy in the files when it is missing."""
+        return dict(self._files.metadata.get('custom_data') or {})
+
+    @property
+    def start_ns(self) -> int:
+        """Log time of the first message; 0 without messages."""
+        return min((f.reader.start_time for f in self._filled_files()), default=0)
 
     @property
     def duration_ns(self) -> int:
         """Time from the first to the last message."""
         # rosbags counts to one nanosecond past the last message
-        return max(0, self._reader.duration - 1)
+        end_ns = max((f.reader.end_time - 1 for f in self._filled_files()), default=0)
+        return max(0, end_ns - self.start_ns)
 
     @property
     def storage_name(self) -> str:
         """Name of the storage plugin that wrote the recording."""
-        files = [self.path] if self.path.is_file() else list(self.path.iterdir())
-        return 'sqlite3' if any('.db3' in file.name for file in files) else 'mcap'
+        return STORAGE_SUFFIXES[self._files.files[0].path.suffix]
+
+    def get_type_name(self, topic: str) -> str:
+        """Return the type of a topic's messages, '' when it is not in the recording.
+
+        Of several types it is the first recorded, or the first image type.
+        """
+        return self._type_names.get(topic, [''])[0]
 
     def count_messages(self, topic: str) -> int:
         """Return the number of messages of a topic; 0 when it is not in the recording."""
-        return sum(entry.message_count for entry in self.topics if entry.name == topic)
+        type_name = self.get_type_name(topic)
+        return sum(
+            entry.message_count
+            for entry in self.topics
+            if (entry.name, entry.type_name) == (topic, type_name)
+        )
 
     def iterate_raw_messages(
         self,
@@ -147,26 +202,31 @@ class BagReader:
         """Yield undecoded messages in the order of their log times.
 
         Args:
-            topics: Names to yield; None for all.
+            topics: Names to yield, of a topic with several types only `get_type_name`; None for
+                all topics and types.
             start_ns: First log time to yield.
             stop_ns: First log time not to yield any more.
 
         Raises:
-            UserError: The recording is damaged.
+            UserError: The recording is damaged and damage is not tolerated.
         """
-        wanted = None if topics is None else set(topics)
-        connections = [c for c in self._reader.connections if wanted is None or c.topic in wanted]
-        if not connections:
-            return
-        try:
-            for connection, log_time_ns, data in self._reader.messages(
-                connections, start_ns, stop_ns
-            ):
-                yield RawMessage(connection.topic, connection.msgtype, log_time_ns, data)
-        except GeneratorExit:
-            raise
-        except Exception as error:
-            raise UserError(f'the bag {self.path} is damaged: {describe(error)}') from error
+        if topics is None:
+            wanted = {(topic.name, topic.type_name) for topic in self.topics}
+        else:
+            wanted = {(name, self.get_type_name(name)) for name in topics}
+        for connection, log_time_ns, data in self._files.iterate(wanted, start_ns, stop_ns):
+            if data[:4] == ZSTD_MAGIC:
+                try:
+                    data = zstd.decompress(data)
+                except zstd.ZstdError as error:
+                    if not self._files.tolerate_damage:
+                        raise UserError(
+                            f'the bag {self.path} is damaged: a message of {connection.topic} '
+                            f'cannot be decompressed: {describe(error)}'
+                        ) from error
+                    self._lost_messages += 1
+                    continue
+            yield RawMessage(connection.topic, connection.msgtype, log_time_ns, data)
 
     def iterate_messages(
         self,
@@ -188,88 +248,23 @@ class BagReader:
         Raises:
             UserError: Its type has no usable definition, or its bytes are damaged.
         """
-        store = self._get_store(raw.type_name)
         try:
-            return store.deserialize_cdr(raw.data, raw.type_name)
-        except (SerdeError, ValueError, IndexError, struct.error, AssertionError) as error:
+            return self._types.decode(raw.type_name, raw.data)
+        except ValueError as error:
             raise UserError(
-                f'a message of {raw.topic} at {raw.log_time_ns} ns is no valid {raw.type_name}: '
-                f'{describe(error)}'
+                f'a message of {raw.topic} at {raw.log_time_ns} ns is {error}'
             ) from error
 
     def has_header(self, type_name: str) -> bool:
         """Tell whether messages of a type begin with a std_msgs/Header."""
         try:
-            _, fields = self._get_store(type_name).fielddefs[type_name]
+            _, fields = self._types.get_store(type_name).fielddefs[type_name]
         except UserError:
             return False
         return bool(fields) and fields[0][1][1] == 'std_msgs/msg/Header'
 
-    def _get_store(self, type_name: str) -> Any:
-        """Return the type store that decodes a type: the recording's definition first."""
-        if type_name not in self._stores:
-            self._stores[type_name] = self._build_store(type_name)
-        return self._stores[type_name]
-
-    def _build_store(self, type_name: str) -> Any:
-        definition = next(
-            (c.msgdef for c in self._reader.connections if c.msgtype == type_name), None
-        )
-        reason = 'the recording has no definition of it'
-        if definition is not None and definition.format != MessageDefinitionFormat.NONE:
-            try:
-                return build_store_from_definition(type_name, definition)
-            # the parser of definitions raises whatever its input leads it to
-            except Exception as error:
-                reason = f'its definition in the recording is not readable ({describe(error)})'
-        if type_name in get_message_store().fielddefs:
-            return get_message_store()
-        raise UserError(f'cannot decode messages of type {type_name}: {reason}')
-
-
-def build_store_from_definition(type_name: str, definition: Any) -> Any:
-    """Build a type store from the message definition text of a recording.
-
-    Raises:
-        TypesysError: The text does not define the type.
-    """
-    store = get_typestore(Stores.EMPTY)
-    if definition.format == MessageDefinitionFormat.MSG:
-        store.register(get_types_from_msg(definition.data, type_name))
-    else:
-        separator = '=' * 80 + '\nIDL: '
-        for part in definition.data.split(separator):
-            text = part.split('\n', 1)[1] if separator in definition.data and part else part
-            if text.strip():
-                store.register(get_types_from_idl(text))
-    if type_name not in store.fielddefs:
-        raise TypesysError(f'no {type_name} in its own definition')
-    return store
-
-
-def check_readable(path: Path) -> None:
-    """Raise UserError when a path cannot be a recording; says what is there instead."""
-    if not path.exists():
-        raise UserError(f'no bag at {path}: no such file or folder')
-    if path.is_dir() and not (path / 'metadata.yaml').is_file():
-        files = sorted(p.name for p in path.iterdir() if p.suffix in ('.mcap', '.db3'))
-        hint = (
-            f'it was not closed properly: run `ros2 bag reindex {path}` or give {path / files[0]}'
-            if files
-            else 'give the folder that `ros2 bag record` made'
-        )
-        raise UserError(f'{path} has no metadata.yaml; {hint}')
-    if path.is_file() and path.suffix not in ('.mcap', '.db3'):
-        raise UserError(
-            f'{path} is no rosbag2 recording: expected a folder with metadata.yaml, or a file '
-            'that ends in .mcap or .db3'
-        )
-
-
-def describe(error: BaseException) -> str:
-    """Return an error's text, with its kind where the text alone says little."""
-    text = str(error).strip()
-    return text if len(text) > 12 and ' ' in text else f'{type(error).__name__} {text}'.strip()
+    def _filled_files(self) -> list[Any]:
+        return [f for f in self._files.files if f.reader.end_time > f.reader.start_time]
 
 
 def read_header_stamp_ns(cdr: bytes) -> int:
@@ -289,8 +284,8 @@ def read_header_stamp_ns(cdr: bytes) -> int:
 def find_image_topic(reader: BagReader, requested: str = '') -> str:
     """Return the topic of the camera: the one asked for, or the only one there is.
 
-    Depth, id and label images are no candidates; of a raw topic and its own compressed copy the
-    raw one is taken.
+    Depth, id and label images are no candidates, nor are masks; of a raw topic and its own
+    compressed copy the raw one is taken.
 
     Raises:
         UserError: None or several candidates, or the one asked for is no image.
@@ -299,6 +294,7 @@ def find_image_topic(reader: BagReader, requested: str = '') -> str:
         topic.name: topic
         for topic in reader.topics
         if topic.type_name in (IMAGE_TYPE, COMPRESSED_IMAGE_TYPE)
+        and topic.type_name == reader.get_type_name(topic.name)
     }
     if requested:
         if requested not in images:
@@ -315,6 +311,8 @@ def find_image_topic(reader: BagReader, requested: str = '') -> str:
         and is_camera_topic(reader, topic)
     ]
     candidates = [name for name in candidates if name.rpartition('/')[0] not in candidates]
+    masks = find_mask_topics(reader, candidates)
+    candidates = [name for name in candidates if name not in masks]
     if len(candidates) == 1:
         return candidates[0]
     if not candidates:
@@ -326,6 +324,18 @@ def find_image_topic(reader: BagReader, requested: str = '') -> str:
         f'{reader.path} has several cameras; choose one with --image-topic: '
         f'{format_names(candidates)}'
     )
+
+
+def find_mask_topics(reader: BagReader, candidates: Iterable[str]) -> set[str]:
+    """Return the candidates that a segmentation made: written by `bag label`, or recorded.
+
+    A node's products are told from cameras by their names: mask, confidence, overlay.
+    """
+    names = set(candidates)
+    products = {name for name in names if name.rpartition('/')[2] in _PRODUCT_NAMES}
+    recorded = {reader.custom_data.get(MASK_TOPIC_KEY, '')} & names
+    # a camera may be called so too, if it is the only one
+    return recorded | (products if names - products else set())
 
 
 def is_camera_topic(reader: BagReader, topic: Topic) -> bool:
@@ -343,12 +353,16 @@ def find_label_topic(reader: BagReader, requested: str = '') -> str:
     """Return the topic of the true label images, '' when the recording has none.
 
     Raises:
-        UserError: The topic asked for is not there or is no Image.
+        UserError: The topic asked for is not there or has no images.
     """
-    images = [topic.name for topic in reader.topics if topic.type_name == IMAGE_TYPE]
-    name = requested or LABEL_TOPIC
-    if name in images:
-        return name
+    images = [
+        topic.name
+        for topic in reader.topics
+        if topic.type_name in (IMAGE_TYPE, COMPRESSED_IMAGE_TYPE)
+    ]
+    for name in [requested] if requested else [LABEL_TOPIC, f'{LABEL_TOPIC}/compressed']:
+        if name in images:
+            return name
     if requested:
         raise UserError(
             f'{reader.path} has no Image topic {requested}; its Image topics: '
@@ -357,17 +371,22 @@ def find_label_topic(reader: BagReader, requested: str = '') -> str:
     return ''
 
 
-def find_label_space(reader: BagReader, requested: str = '') -> LabelSpace | None:
+def find_label_space(
+    reader: BagReader, requested: str = '', topic: str = ''
+) -> LabelSpace | None:
     """Return the label space of a recording's labels: the one asked for, or the recorded one.
 
     A recording made here carries the whole space, one of other tools perhaps only its name.
+    `topic` names the labels: masks written by `bag label` have a space of their own.
 
     Raises:
         LabelError: The name is not known here, or the recorded space is damaged.
     """
     custom_data = reader.custom_data
-    if not requested and LABEL_SPACE_JSON_KEY in custom_data:
-        return LabelSpace.from_json(custom_data[LABEL_SPACE_JSON_KEY])
+    is_mask = topic != '' and topic == custom_data.get(MASK_TOPIC_KEY)
+    json_key = MASK_SPACE_JSON_KEY if is_mask else LABEL_SPACE_JSON_KEY
+    if not requested and json_key in custom_data:
+        return LabelSpace.from_json(custom_data[json_key])
     name = requested or custom_data.get(LABEL_SPACE_KEY, '')
     return load_label_space(name) if name else None
 

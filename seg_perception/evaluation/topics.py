@@ -6,6 +6,8 @@ from __future__ import annotations
 
 IMAGE_TYPE = 'sensor_msgs/msg/Image'
 COMPRESSED_IMAGE_TYPE = 'sensor_msgs/msg/CompressedImage'
+ODOMETRY_TYPE = 'nav_msgs/msg/Odometry'
+TF_TYPE = 'tf2_msgs/msg/TFMessage'
 CAMERA_INFO_TYPE = 'sensor_msgs/msg/CameraInfo'
 
 IMAGE_TOPIC = '/camera/image_raw'
@@ -14,6 +16,8 @@ CAMERA_INFO_TOPIC = '/camera/camera_info'
 ODOMETRY_TOPIC = '/odom'
 TF_TOPIC = '/tf'
 STATIC_TF_TOPIC = '/tf_static'
+
+MASK_TOPIC = '/segnext/mask'
 
 GROUND_TRUTH_NAMESPACE = '/ground_truth/'
 LABEL_TOPIC = '/ground_truth/label'
@@ -30,3 +34,10 @@ CAMERA_FRAME = 'camera_optical_frame'
 LABEL_SPACE_KEY = 'seg_perception.label_space'
 LABEL_SPACE_JSON_KEY = 'seg_perception.label_space_json'
 SOURCE_KEY = 'seg_perception.source'
+# JSON object: name of a labelled Cityscapes image, without its ending -> stamp in ns
+FRAME_STAMPS_KEY = 'seg_perception.frame_stamps'
+# of masks that `bag label` wrote
+MASK_TOPIC_KEY = 'seg_perception.mask_topic'
+MASK_SPACE_KEY = 'seg_perception.mask_label_space'
+MASK_SPACE_JSON_KEY = 'seg_perception.mask_label_space_json'
+MASK_MODEL_KEY = 'seg_perception.mask_model'

@@ -76,7 +76,7 @@ def test_metadata_is_what_rosbag2_reads(tmp_path, storage):
         writer.write(IMAGE_TOPIC, make_image(make_pixels(), 'rgb8', START_NS, 'c'), START_NS)
     content = yaml.safe_load((tmp_path / 'bag' / 'metadata.yaml').read_text())
     information = content['rosbag2_bagfile_information']
-    assert information['version'] == 9
+    assert information['version'] == 8
     assert information['storage_identifier'] == storage
     assert information['custom_data'] == {'key': 'value'}
     (file,) = information['relative_file_paths']
@@ -85,11 +85,14 @@ def test_metadata_is_what_rosbag2_reads(tmp_path, storage):
         entry['topic_metadata']['name']: entry['topic_metadata']
         for entry in information['topics_with_message_count']
     }
-    (static_qos,) = topics['/tf_static']['offered_qos_profiles']
-    assert (static_qos['durability'], static_qos['depth']) == ('transient_local', 1)
-    assert static_qos['reliability'] == 'reliable'
-    (image_qos,) = topics[IMAGE_TOPIC]['offered_qos_profiles']
-    assert (image_qos['durability'], image_qos['reliability']) == ('volatile', 'reliable')
+    # as Humble's rosbag2 wants them: a YAML text with the numbers of rmw
+    static_text = topics['/tf_static']['offered_qos_profiles']
+    assert isinstance(static_text, str)
+    (static_qos,) = yaml.safe_load(static_text)
+    assert (static_qos['durability'], static_qos['depth']) == (1, 1)
+    assert static_qos['reliability'] == 1
+    (image_qos,) = yaml.safe_load(topics[IMAGE_TOPIC]['offered_qos_profiles'])
+    assert (image_qos['durability'], image_qos['reliability']) == (2, 1)
     # RIHS01 of sensor_msgs/Image as in the interface packages of Jazzy and Kilted
     assert topics[IMAGE_TOPIC]['type_description_hash'] == (
         'RIHS01_d31d41a9a4c4bc8eae9be757b0beed306564f7526c88ea6a4588fb9582527d47'

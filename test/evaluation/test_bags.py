@@ -83,7 +83,8 @@ def test_single_mcap_file_is_read(tmp_path):
     with bags.BagReader(tmp_path / 'bag' / 'bag.mcap') as reader:
         assert bags.find_image_topic(reader) == IMAGE_TOPIC
         assert reader.count_messages(IMAGE_TOPIC) == 3
-        assert bags.find_label_space(reader) is None
+        # from the copy of metadata.yaml in the file
+        assert bags.find_label_space(reader).name == 'cityscapes'
         assert bags.find_label_space(reader, 'camvid').name == 'camvid'
 
 
@@ -175,11 +176,15 @@ def test_missing_bag_is_named(tmp_path, make, message):
         bags.BagReader(path)
 
 
-def test_unclosed_bag_says_how_to_repair(tmp_path):
-    write_labelled_bag(tmp_path / 'bag')
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+def test_bag_without_metadata_is_read_from_its_files(tmp_path, storage):
+    write_labelled_bag(tmp_path / 'bag', storage=storage)
     (tmp_path / 'bag' / 'metadata.yaml').unlink()
-    with pytest.raises(UserError, match='ros2 bag reindex'):
-        bags.BagReader(tmp_path / 'bag')
+    with bags.BagReader(tmp_path / 'bag') as reader:
+        assert reader.storage_name == storage
+        assert bags.find_label_space(reader).name == 'cityscapes'
+        assert len(list(reader.iterate_messages([IMAGE_TOPIC]))) == 3
+        assert 'no metadata.yaml' in reader.damage
 
 
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
