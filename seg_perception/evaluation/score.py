@@ -17,13 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from seg_perception.errors import UserError
-from seg_perception.evaluation.bags import (
-    BagReader,
-    find_label_space,
-    find_label_topic,
-    read_header_stamp_ns,
-)
+from seg_perception.evaluation.bag_images import StampedMessages, decode_png_channel
+from seg_perception.evaluation.bags import BagReader, find_label_space, find_label_topic
 from seg_perception.evaluation.metrics import HEADLINE_MIN_SHARE, ConfusionMatrix
+from seg_perception.evaluation.topics import COMPRESSED_IMAGE_TYPE
 from seg_perception.perception.labels import LabelSpace, load_label_mapping
 
 UNLABELLED_ID = 255
@@ -74,13 +71,20 @@ class BagTruth:
         path: The recording.
         label_topic: Topic of the label images; '' for the usual one.
         label_space: Name or YAML file of their label space; '' for the recorded one.
+        tolerate_damage: Of a damaged recording, find what can be read.
 
     Raises:
         UserError: The recording has no labels, or labels of unknown meaning.
     """
 
-    def __init__(self, path: str | Path, label_topic: str = '', label_space: str = '') -> None:
-        self._reader = BagReader(path)
+    def __init__(
+        self,
+        path: str | Path,
+        label_topic: str = '',
+        label_space: str = '',
+        tolerate_damage: bool = False,
+    ) -> None:
+        self._reader = BagReader(path, tolerate_damage)
         try:
             self.topic = find_label_topic(self._reader, label_topic)
             if not self.topic:
@@ -88,25 +92,22 @@ class BagTruth:
                     f'{path} has no labels to score against (no topic /ground_truth/label); '
                     'name their topic with --label-topic'
                 )
-            space = find_label_space(self._reader, label_space)
+            space = find_label_space(self._reader, label_space, self.topic)
             if space is None:
                 raise UserError(
                     f'{path} does not say which label space its labels have; give --label-space'
                 )
             self.label_space = space
-            self._log_times_ns = {
-                read_header_stamp_ns(raw.data): raw.log_time_ns
-                for raw in self._reader.iterate_raw_messages([self.topic])
-            }
+            self._messages = StampedMessages(self._reader, self.topic)
         except BaseException:
             self._reader.close()
             raise
 
     def __len__(self) -> int:
-        return len(self._log_times_ns)
+        return len(self._messages)
 
     def __contains__(self, stamp_ns: int) -> bool:
-        return stamp_ns in self._log_times_ns
+        return stamp_ns in self._messages
 
     def read(self, stamp_ns: int) -> npt.NDArray[np.uint8] | None:
         """Return the (H, W) uint8 label of an image's stamp, None when there is none.
@@ -114,13 +115,16 @@ class BagTruth:
         Raises:
             UserError: The label message is damaged or no mono8 image.
         """
-        log_time_ns = self._log_times_ns.get(stamp_ns)
-        if log_time_ns is None:
+        raw = self._messages.find(stamp_ns)
+        if raw is None:
             return None
-        for item in self._reader.iterate_raw_messages([self.topic], log_time_ns, log_time_ns + 1):
-            if read_header_stamp_ns(item.data) == stamp_ns:
-                return read_label_message(self._reader.decode(item))
-        return None
+        message = self._reader.decode(raw)
+        if raw.type_name != COMPRESSED_IMAGE_TYPE:
+            return read_label_message(message)
+        label = decode_png_channel(message, self.topic)
+        if label.dtype != np.uint8:
+            raise UserError(f'a label image has {label.dtype} pixels; expected 8 bits')
+        return label
 
     def close(self) -> None:
         """Close the recording."""
