@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from seg_perception.evaluation.calibration_error import CalibrationError
+from seg_perception.evaluation.category_iou import score_categories
 from seg_perception.evaluation.metric import JudgedFrame, Rows, sum_rows, to_json
 from seg_perception.evaluation.metrics import UNLABELLED_ID, ConfusionMatrix
 from seg_perception.evaluation.pixel_kernels import count_levels
@@ -55,6 +56,7 @@ class ConfusionMetric:
         return {
             'miou': to_json(confusion.mean_iou(HEADLINE_MIN_SHARE)) if has_pixels else None,
             'per_class_iou': dict(zip(names, map(to_json, confusion.iou()), strict=True)),
+            'category_iou': score_categories(confusion, self._label_space),
             'pixel_accuracy': to_json(confusion.pixel_accuracy()) if has_pixels else None,
             'per_class_share': dict(zip(names, shares, strict=True)),
             'classes_in_headline': [

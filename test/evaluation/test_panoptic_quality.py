@@ -51,7 +51,8 @@ def draw_maps(seed, hw=(60, 80), rectangles=40):
         true_id = true_id if random.random() < 0.9 else -1
         cover(truth, row, column, height, width, true_id)
         shift = random.integers(-2, 3, 2) if random.random() < 0.7 else random.integers(-9, 10, 2)
-        guess = segment if random.random() < 0.8 else int(random.choice(things[:-1])) * 1000 + number
+        other = int(random.choice(things[:-1])) * 1000 + number
+        guess = segment if random.random() < 0.8 else other
         cover(prediction, row + shift[0], column + shift[1], height, width, guess)
     return truth, prediction
 
