@@ -22,7 +22,11 @@ from rosbags.rosbag2 import Reader
 
 from seg_perception.errors import UserError
 from seg_perception.evaluation.mcap_scan import McapScan, read_mcap_metadata
-from seg_perception.evaluation.sqlite_scan import SqliteScan, read_sqlite_metadata
+from seg_perception.evaluation.sqlite_scan import (
+    SqliteScan,
+    has_write_ahead_log,
+    read_sqlite_metadata,
+)
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -248,6 +252,9 @@ def open_reader(path: Path, tolerate_damage: bool) -> Any:
     A scan that finds no damage serves without tolerance too: rosbags refuses files that are
     whole but unusual, such as those of other recorders or of an unknown definition format.
     """
+    if path.suffix == '.db3' and has_write_ahead_log(path):
+        # rosbags reads the file alone
+        return SqliteScan(path)
     reader = Reader(path)
     try:
         reader.open()

@@ -137,13 +137,17 @@ class SqliteScan:
 
 def open_database(path: Path) -> sqlite3.Connection:
     """Open a .db3 file for reading, a cut-off one too."""
-    # a recorder that crashed may leave messages in a write-ahead log beside the file
-    log = path.with_name(f'{path.name}-wal')
-    mode = 'mode=ro' if log.is_file() and log.stat().st_size else 'immutable=1'
+    mode = 'mode=ro' if has_write_ahead_log(path) else 'immutable=1'
     database = sqlite3.connect(f'{path.absolute().as_uri()}?{mode}', uri=True)
     # without it SQLite refuses a file that is shorter than its header says
     database.execute('PRAGMA writable_schema = ON')
     return database
+
+
+def has_write_ahead_log(path: Path) -> bool:
+    """Tell whether a recorder that crashed left messages in a log beside the file."""
+    log = path.with_name(f'{path.name}-wal')
+    return log.is_file() and log.stat().st_size > 0
 
 
 def read_sqlite_metadata(path: Path) -> str:
