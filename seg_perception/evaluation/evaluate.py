@@ -1,55 +1,55 @@
 # Copyright 2026 seg_perception maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Offline evaluation: a recording through the same chain as the node, scored and timed."""
+"""Offline evaluation: every image of a recording through the chain of the node, into records.
+
+Three threads overlap: one reads ahead, one runs the network, one judges what came out.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from seg_perception.errors import UserError
-from seg_perception.evaluation.bags import (
-    BagReader,
-    RawMessage,
-    find_image_topic,
-    find_label_topic,
-)
-from seg_perception.evaluation.pictures import SheetFrame
-from seg_perception.evaluation.report import percentile_ms
-from seg_perception.evaluation.score import BagScorer, BagTruth, MaskScore
-from seg_perception.evaluation.topics import COMPRESSED_IMAGE_TYPE
-from seg_perception.evaluation.video import OverlayVideo
-from seg_perception.perception.frame import Frame, FrameError, FrameReader
+from seg_perception.evaluation.bags import BagReader, find_image_topic
+from seg_perception.evaluation.drive_judge import TruthConfig, open_judge
+from seg_perception.evaluation.frame_record import UNREADABLE, FrameRecord
+from seg_perception.evaluation.frame_source import FrameSource, ReadFrame
+from seg_perception.evaluation.journal import Journal
+from seg_perception.evaluation.judge import FrameJudge
+from seg_perception.perception.frame import Frame
+from seg_perception.perception.labels import LabelSpace
 from seg_perception.pipeline import SegmentationPipeline
 
-SHEET_ROWS = 5
+# Images between the network and the judge, the one that it judges included.
+_IN_FLIGHT = 3
+MAX_FAULTS = 20
+# Called with record, image, (H, W) uint8 mask and the judge, which has the truth; views all.
+Watcher = Callable[[FrameRecord, Frame, np.ndarray, FrameJudge], None]
 
 
 @dataclass(frozen=True)
-class EvaluationConfig:
+class DriveConfig:
     """What of a recording is evaluated.
 
     Attributes:
-        bag: Folder of the recording, or a single .mcap file.
-        image_topic: Camera topic; '' to find it.
-        label_topic: Topic of the label images; '' for the usual one.
-        label_space: Label space of the labels; '' for the recorded one.
-        limit: Number of images from the start; 0 for all.
-        video: Overlay video to write; None for none.
+        bag: folder of the recording, or a single .mcap or .db3 file.
+        image_topic: camera topic; '' to find it.
+        truth: where its labels are.
+        limit: number of images from the start; 0 for all.
     """
 
     bag: Path
     image_topic: str = ''
-    label_topic: str = ''
-    label_space: str = ''
+    truth: TruthConfig = field(default_factory=TruthConfig)
     limit: int = 0
-    video: Path | None = None
 
     def __post_init__(self) -> None:
         if self.limit < 0:
@@ -57,218 +57,169 @@ class EvaluationConfig:
 
 
 @dataclass
-class EvaluationResult:
-    """What came out.
+class DriveEvaluation:
+    """What came of one recording.
 
     Attributes:
-        image_topic: Camera topic that was read.
-        score: Agreement with the labels; None for a recording without labels.
-        frames_received: Images read.
-        frames_used: Images segmented.
-        frames_bad: Images that could not be read.
-        faults: The first few reasons, one text per bad image.
-        times_ms: Per stage (read, inference, decode, total) the time of every used image.
-        wall_s: Time from the first image to the last mask, scoring and drawing included.
-        sheet_frames: Images spread evenly over the recording, for a contact sheet.
-        video: Video that was written.
+        bag: the recording.
+        image_topic: camera topic that was read.
+        label_space: in which is scored: that of the labels, without any the model's.
+        frames_in_bag: images in the topic, of those that the limit leaves.
+        records: of each of them, in order.
+        faults: what is wrong with the recording, and the first reasons of images not scored.
+        costs_ms: by metric, the time of each frame.
+        seconds: from the first image to the last record, without compiling for its size.
+        seconds_inference: in the engine alone.
+        taken_up: records of an earlier run that was interrupted.
     """
 
+    bag: Path
     image_topic: str
-    score: MaskScore | None = None
-    frames_received: int = 0
-    frames_used: int = 0
-    frames_bad: int = 0
+    label_space: LabelSpace
+    frames_in_bag: int = 0
+    records: list[FrameRecord] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
-    times_ms: dict[str, list[float]] = field(default_factory=dict)
-    wall_s: float = 0.0
-    sheet_frames: list[SheetFrame] = field(default_factory=list)
-    video: Path | None = None
-
-    def add_times(self, times_ms: dict[str, float]) -> None:
-        """Keep the stage times of one image."""
-        for stage, value_ms in times_ms.items():
-            self.times_ms.setdefault(stage, []).append(value_ms)
-
-    def add_fault(self, reason: str) -> None:
-        """Count an image that could not be used; the first five reasons are kept."""
-        self.frames_bad += 1
-        if len(self.faults) < 5:
-            self.faults.append(reason)
-
-    def summarize(self) -> dict[str, Any]:
-        """Return the figures as JSON values; latency is the whole chain from bytes to mask."""
-        total_ms = self.times_ms.get('total', [])
-        p50_ms = percentile_ms(total_ms, 50)
-        score = self.score
-        return {
-            'miou': score.miou if score else None,
-            'per_class_iou': score.per_class_iou() if score else {},
-            'pixel_accuracy': score.pixel_accuracy if score else None,
-            'label_space': score.label_space if score else None,
-            'classes_in_headline': [c.name for c in score.classes if c.in_headline]
-            if score
-            else [],
-            'frames_scored': score.frames_scored if score else 0,
-            'fps': 1e3 / (sum(total_ms) / len(total_ms)) if total_ms else None,
-            'latency_p50_ms': p50_ms,
-            'latency_p95_ms': percentile_ms(total_ms, 95),
-            'stages_p50_ms': {
-                stage: percentile_ms(values, 50) for stage, values in self.times_ms.items()
-            },
-            'stages_p95_ms': {
-                stage: percentile_ms(values, 95) for stage, values in self.times_ms.items()
-            },
-            'wall_s': self.wall_s,
-            'frames_received': self.frames_received,
-            'frames_used': self.frames_used,
-            'frames_dropped': 0,
-            'frames_bad': self.frames_bad,
-        }
+    costs_ms: dict[str, list[float]] = field(default_factory=dict)
+    seconds: float = 0.0
+    seconds_inference: float = 0.0
+    taken_up: int = 0
 
 
-def evaluate_bag(
+def evaluate_drive(
     pipeline: SegmentationPipeline,
-    config: EvaluationConfig,
+    config: DriveConfig,
+    metric_names: Sequence[str],
+    open_journal: Callable[[str], Journal] = lambda image_topic: Journal(None, {}),
+    watch: Watcher | None = None,
     show_progress: Callable[[Iterable, int], Iterable] = lambda items, total: items,
-) -> EvaluationResult:
-    """Segment a recording's images and score them where it has labels.
+) -> DriveEvaluation:
+    """Segment the images of a recording and judge each.
 
-    An image that cannot be read is counted and told of, and the next one goes on.
+    An image or a label that cannot be used is named in its record, and the next one goes on.
 
     Args:
-        pipeline: The chain, with an engine loaded.
-        config: What to evaluate.
-        show_progress: Wraps the images' iterable given their number, such as a tqdm bar.
+        pipeline: the chain, with an engine loaded.
+        config: what to evaluate.
+        metric_names: see `drive_judge.METRICS`.
+        open_journal: returns the records' journal for an image topic; what it holds of an
+            interrupted run is not done again.
+        watch: sees each judged image, in order, in the judge's thread.
+        show_progress: wraps the images' iterable given their number, such as a tqdm bar.
 
     Raises:
-        UserError: The recording cannot be used, or not one image could be segmented.
-        EngineError: The engine failed.
+        UserError: the recording cannot be used.
+        EngineError: the engine failed.
     """
-    with BagReader(config.bag) as reader:
-        image_topic = find_image_topic(reader, config.image_topic)
-        scorer = open_scorer(reader, config, pipeline)
-        evaluation = _Evaluation(pipeline, scorer, EvaluationResult(image_topic))
-        count = reader.count_messages(image_topic)
-        count = min(count, config.limit) if config.limit else count
-        evaluation.sheet_indices = set(np.linspace(0, count - 1, SHEET_ROWS).round().astype(int))
-        messages: Iterator[RawMessage] = islice(
-            reader.iterate_raw_messages([image_topic]), config.limit or None
-        )
+    with BagReader(config.bag, tolerate_damage=True) as reader:
+        topic = find_image_topic(reader, config.image_topic)
+        count = reader.count_messages(topic)
+        model_space = pipeline.engine.metadata.label_space
+        out = DriveEvaluation(config.bag, topic, model_space)
+        out.frames_in_bag = min(count, config.limit) if config.limit else count
+        judge, out.label_space = open_judge(config.bag, config.truth, model_space, metric_names)
         try:
-            if config.video is None:
-                evaluation.run(reader, show_progress(messages, count), None)
-            else:
-                rate_hz = max(1.0, (count - 1) * 1e9 / max(1, reader.duration_ns))
-                space = pipeline.engine.metadata.label_space
-                with OverlayVideo(config.video, min(rate_hz, 60.0), space) as video:
-                    evaluation.run(reader, show_progress(messages, count), video)
-                evaluation.result.video = video.path if video.frame_count else None
+            with open_journal(topic) as journal:
+                loop = _Loop(pipeline, judge, journal, out, watch)
+                # The last image of an earlier run is judged again, for metrics that compare
+                # images with the one before, but not recorded again.
+                first = max(0, journal.taken_up - 1)
+                messages = islice(reader.iterate_raw_messages([topic]), config.limit or None)
+                messages = islice(messages, first, None)
+                source = FrameSource(reader, messages, first, lifetime=_IN_FLIGHT + 1)
+                loop.run(show_progress(source, out.frames_in_bag - first))
+                out.records = journal.records
+                out.taken_up = journal.taken_up
         finally:
-            if scorer is not None:
-                scorer.truth.close()
-    result = evaluation.result
-    if result.frames_used == 0:
-        reasons = f': {result.faults[0]}' if result.faults else ''
-        raise UserError(f'no image of {image_topic} in {config.bag} could be segmented{reasons}')
-    if scorer is not None:
-        result.score = scorer.summarize()
-    return result
+            judge.close()
+        damage = reader.damage
+    if damage:
+        out.faults.append(damage)
+    out.costs_ms = judge.costs_ms
+    out.faults += list_faults(out.records)
+    return out
 
 
-def open_scorer(
-    reader: BagReader, config: EvaluationConfig, pipeline: SegmentationPipeline
-) -> BagScorer | None:
-    """Return a scorer for a recording with labels, None for one without.
-
-    Raises:
-        UserError: The labels asked for are not there, or their meaning is not known.
-    """
-    if not find_label_topic(reader, config.label_topic):
-        return None
-    truth = BagTruth(config.bag, config.label_topic, config.label_space)
-    try:
-        return BagScorer(truth, pipeline.engine.metadata.label_space)
-    except UserError:
-        truth.close()
-        raise
+def list_faults(records: Iterable[FrameRecord]) -> list[str]:
+    """Return why images were not scored, the first few reasons."""
+    reasons = (
+        f'image {record.index + 1}: {record.reason}' for record in records if record.reason
+    )
+    return list(islice(reasons, MAX_FAULTS))
 
 
-def read_camera_frame(frame_reader: FrameReader, type_name: str, message: Any) -> Frame:
-    """Return the frame of an Image or CompressedImage message; raises FrameError."""
-    if type_name == COMPRESSED_IMAGE_TYPE:
-        return frame_reader.read_compressed(message)
-    return frame_reader.read_image(message)
-
-
-class _Evaluation:
-    """The loop over images, with what it carries from one to the next."""
+class _Loop:
+    """Runs the network and hands its masks to the judge's thread."""
 
     def __init__(
         self,
         pipeline: SegmentationPipeline,
-        scorer: BagScorer | None,
-        result: EvaluationResult,
+        judge: FrameJudge,
+        journal: Journal,
+        out: DriveEvaluation,
+        watch: Watcher | None,
     ) -> None:
-        self.pipeline = pipeline
-        self.scorer = scorer
-        self.result = result
-        self.sheet_indices: set[int] = set()
-        self._frame_reader = FrameReader()
+        self._pipeline = pipeline
+        self._judge = judge
+        self._journal = journal
+        self._out = out
+        self._watch = watch
+        self._buffers: list[tuple[np.ndarray, np.ndarray]] = []
         self._camera_hw = (0, 0)
+        self._count = 0
+        self._prepare_s = 0.0
 
-    def run(
-        self, reader: BagReader, messages: Iterable[RawMessage], video: OverlayVideo | None
-    ) -> None:
+    def run(self, frames: Iterable[ReadFrame]) -> None:
         start_s = time.perf_counter()
-        for raw in messages:
-            index = self.result.frames_received
-            self.result.frames_received += 1
-            try:
-                message = reader.decode(raw)
-                read_start_s = time.perf_counter()
-                frame = read_camera_frame(self._frame_reader, raw.type_name, message)
-                read_ms = (time.perf_counter() - read_start_s) * 1e3
-            except (FrameError, UserError) as error:
-                self.result.add_fault(str(error))
-                continue
-            self._process(frame, read_ms, index, video)
-        self.result.wall_s = time.perf_counter() - start_s
+        pending: deque[Future[None]] = deque()
+        with ThreadPoolExecutor(1, 'judge') as executor:
+            for read in frames:
+                while len(pending) >= _IN_FLIGHT - 1:
+                    pending.popleft().result()
+                pending.append(self._process(executor, read))
+            while pending:
+                pending.popleft().result()
+        self._out.seconds = time.perf_counter() - start_s - self._prepare_s
 
-    def _process(
-        self, frame: Frame, read_ms: float, index: int, video: OverlayVideo | None
-    ) -> None:
-        camera_hw = (frame.image.shape[0], frame.image.shape[1])
+    def _process(self, executor: ThreadPoolExecutor, read: ReadFrame) -> Future[None]:
+        if read.frame is None:
+            record = FrameRecord(read.index, read.stamp_ns, UNREADABLE, read.reason)
+            return executor.submit(self._keep, record)
+        mask, confidence = self._prepare(read)
+        segmented = self._pipeline.process(read.frame, mask, confidence)
+        times_ms = {'read': read.read_ms, **segmented.timings_ms}
+        times_ms['total'] = sum(times_ms.values())
+        self._out.seconds_inference += times_ms['inference'] * 1e-3
+        return executor.submit(self._judge_one, read, mask, confidence, times_ms)
+
+    def _prepare(self, read: ReadFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Return buffers for mask and confidence; a new camera size compiles before its time."""
+        assert read.frame is not None
+        camera_hw = (read.frame.image.shape[0], read.frame.image.shape[1])
         if camera_hw != self._camera_hw:
-            # compiling is not part of any image's time
-            self.pipeline.warm_up(camera_hw, frame.channel_order)
+            start_s = time.perf_counter()
+            self._pipeline.warm_up(camera_hw, read.frame.channel_order)
+            self._prepare_s += time.perf_counter() - start_s
             self._camera_hw = camera_hw
-        start_s = time.perf_counter()
-        segmented = self.pipeline.process(frame)
-        total_ms = read_ms + (time.perf_counter() - start_s) * 1e3
-        self.result.frames_used += 1
-        self.result.add_times({'read': read_ms, **segmented.timings_ms, 'total': total_ms})
-        if self.scorer is not None:
-            self.scorer.add(frame.stamp_ns, segmented.mask)
-        if index in self.sheet_indices:
-            self.result.sheet_frames.append(self._make_sheet_frame(frame, segmented.mask, index))
-        if video is not None:
-            latency_p50_ms = percentile_ms(self.result.times_ms['total'][-30:], 50) or total_ms
-            lines = (
-                f'{1e3 / latency_p50_ms:.1f} fps   {latency_p50_ms:.0f} ms',
-                self.pipeline.engine.description,
-            )
-            video.write(frame.image, frame.channel_order, segmented.mask, lines)
+            self._buffers = [
+                (np.empty(camera_hw, np.uint8), np.empty(camera_hw, np.uint8))
+                for _ in range(_IN_FLIGHT + 1)
+            ]
+        self._count += 1
+        return self._buffers[self._count % len(self._buffers)]
 
-    def _make_sheet_frame(self, frame: Frame, mask: np.ndarray, index: int) -> SheetFrame:
-        truth = None
-        if self.scorer is not None:
-            label = self.scorer.read_truth(frame.stamp_ns)
-            truth = None if label is None else self.scorer.scorer.to_model_space(label)
-        return SheetFrame(
-            # the frame may be a view of a buffer that the next image reuses
-            image=frame.image.copy(),
-            channel_order=frame.channel_order,
-            mask=mask.copy(),
-            truth=truth,
-            caption=f'image {index + 1}',
-        )
+    def _judge_one(
+        self,
+        read: ReadFrame,
+        mask: np.ndarray,
+        confidence: np.ndarray,
+        times_ms: dict[str, float],
+    ) -> None:
+        assert read.frame is not None
+        record = self._judge.judge(read.index, read.frame, mask, confidence, times_ms)
+        self._keep(record)
+        if self._watch is not None:
+            self._watch(record, read.frame, mask, self._judge)
+
+    def _keep(self, record: FrameRecord) -> None:
+        if record.index >= self._journal.taken_up:
+            self._journal.add(record)

@@ -11,7 +11,7 @@ import numpy as np
 
 from seg_perception.errors import UserError
 from seg_perception.evaluation.bags import BagReader, find_image_topic
-from seg_perception.evaluation.evaluate import read_camera_frame
+from seg_perception.evaluation.frame_source import read_camera_frame
 from seg_perception.evaluation.image_folders import LabelledImage
 from seg_perception.evaluation.score import BagTruth
 from seg_perception.perception.frame import FrameError, FrameReader

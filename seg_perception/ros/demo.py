@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from seg_perception.evaluation.bags import (
     find_label_topic,
     read_header_stamp_ns,
 )
-from seg_perception.evaluation.camera_geometry import RecordedCamera, read_recorded_camera
-from seg_perception.evaluation.evaluate import read_camera_frame
+from seg_perception.evaluation.camera_geometry import read_recorded_camera
+from seg_perception.evaluation.frame_source import read_camera_frame
 from seg_perception.evaluation.pictures import SheetFrame, write_contact_sheet
 from seg_perception.evaluation.recording import CameraBagConfig, write_camera_bag
 from seg_perception.evaluation.report import format_score, percentile_ms, write_json
@@ -37,7 +37,7 @@ from seg_perception.perception.labels import LabelSpace
 from seg_perception.resources import find_model
 from seg_perception.ros.node_process import NodeProcess
 from seg_perception.ros.replay import LiveReplay, ReplayConfig, ReplayedMask, ReplayResult
-from seg_perception.ros.stores import GroundStore, MaskStore
+from seg_perception.ros.stores import GroundStore, MaskStore, list_camera_parameters
 from seg_perception.sample.drive import SAMPLE_DRIVE_VERSION
 
 SHEET_ROWS = 5
@@ -162,7 +162,7 @@ def replay_through_node(
         'camera.height': frame.image.shape[0],
         'camera.width': frame.image.shape[1],
         'camera.channel_order': frame.channel_order,
-        **list_ground_parameters(camera),
+        **list_camera_parameters(camera),
     }
     with NodeProcess(parameters, {'image': REPLAY_TOPIC}, NAMESPACE) as node:
         print('starting the node ...', flush=True)
@@ -192,17 +192,6 @@ def replay_through_node(
                 ground.add,
             )
             return replay.run()
-
-
-def list_ground_parameters(camera: RecordedCamera | None) -> dict[str, Any]:
-    """Return the node's parameters that tell it where a recorded camera is."""
-    if camera is None:
-        return {'occupancy.enabled': False}
-    return {
-        'occupancy.camera_pose': 'parameters',
-        'occupancy.rectified': 'yes' if camera.is_rectified else 'no',
-        **{f'occupancy.camera_{axis}': value for axis, value in asdict(camera.pose).items()},
-    }
 
 
 def iterate_for_replay(

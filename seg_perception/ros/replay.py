@@ -20,6 +20,7 @@ from nav_msgs.msg import OccupancyGrid
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from seg_perception.errors import UserError
@@ -44,6 +45,7 @@ class ReplayConfig:
         with_overlay: subscribe to ~/overlay too, so that the node draws it; not handed out.
         camera_info: calibration in CDR bytes, published before each image on the sibling topic
             camera_info; empty for none.
+        with_clock: publish /clock, the time of the messages, before each image.
         grids: names under the node of OccupancyGrids to subscribe to and hand out.
         match_timeout_s: how long to wait for the node's subscription.
 
@@ -56,6 +58,7 @@ class ReplayConfig:
     with_confidence: bool = True
     with_overlay: bool = False
     camera_info: bytes = b''
+    with_clock: bool = False
     grids: tuple[str, ...] = ()
     match_timeout_s: float = 30.0
 
@@ -157,6 +160,7 @@ class LiveReplay:
         self._on_mask = on_mask
         self._on_grid = on_grid
         self._info_publisher: Any = None
+        self._clock_publisher: Any = None
         self._lock = threading.Lock()
         self._sent_s: dict[int, float] = {}
         self._waiting: dict[int, tuple[np.ndarray, float]] = {}
@@ -234,6 +238,8 @@ class LiveReplay:
                 f'{config.image_topic.rpartition("/")[0]}/camera_info',
                 qos_profile_sensor_data,
             )
+        if config.with_clock:
+            self._clock_publisher = node.create_publisher(Clock, '/clock', product_qos(1))
         node.create_subscription(
             DiagnosticArray, '/diagnostics', self._on_diagnostics, QoSProfile(depth=10)
         )
@@ -281,6 +287,10 @@ class LiveReplay:
             with self._lock:
                 self._sent_s[stamp_ns] = time.perf_counter()
                 self._result.published += 1
+            if self._clock_publisher is not None:
+                clock = Clock()
+                clock.clock.sec, clock.clock.nanosec = divmod(time_ns, 10**9)
+                self._clock_publisher.publish(clock)
             if self._info_publisher is not None:
                 self._info_publisher.publish(self._config.camera_info)
             publisher.publish(message)

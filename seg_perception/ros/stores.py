@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 import cv2
 import numpy as np
 
 from seg_perception.evaluation.birds_eye import UNKNOWN, combine_grids, draw_birds_eye
+from seg_perception.evaluation.camera_geometry import RecordedCamera
 from seg_perception.perception.labels import LabelSpace
 from seg_perception.perception.occupancy_config import GridConfig
 from seg_perception.ros.ground_publishers import COSTMAP_TOPIC
@@ -92,3 +96,14 @@ class GroundStore:
         grid = GridConfig()
         area_m = grid.x_min_m, grid.y_min_m, grid.resolution_m
         return draw_birds_eye(cells, label_space, height_px, area_m)
+
+
+def list_camera_parameters(camera: RecordedCamera | None) -> dict[str, Any]:
+    """Return the node's parameters that tell it where a recorded camera is."""
+    if camera is None:
+        return {'occupancy.enabled': False}
+    return {
+        'occupancy.camera_pose': 'parameters',
+        'occupancy.rectified': 'yes' if camera.is_rectified else 'no',
+        **{f'occupancy.camera_{axis}': value for axis, value in asdict(camera.pose).items()},
+    }

@@ -1,0 +1,98 @@
+# Copyright 2026 seg_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""The judge of a recording: which metrics, and where their truth comes from."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from seg_perception.errors import UserError
+from seg_perception.evaluation.bag_images import BagDepth, BagImages
+from seg_perception.evaluation.bags import BagReader
+from seg_perception.evaluation.boundary_metric import BoundaryMetric
+from seg_perception.evaluation.distance_iou import DistanceIou
+from seg_perception.evaluation.judge import FrameJudge
+from seg_perception.evaluation.label_truth import open_truth
+from seg_perception.evaluation.metric import Metric
+from seg_perception.evaluation.panoptic_quality import PanopticQuality
+from seg_perception.evaluation.pixel_metrics import CalibrationMetric, ConfusionMetric
+from seg_perception.evaluation.temporal import TemporalConsistency
+from seg_perception.evaluation.topics import DEPTH_TOPIC, PANOPTIC_TOPIC
+from seg_perception.perception.labels import LabelSpace
+
+# By the name that a user gives; each takes the label space of the truth.
+METRICS: dict[str, Callable[[LabelSpace], Metric]] = {
+    'iou': ConfusionMetric,
+    'ece': lambda space: CalibrationMetric(),
+    'boundary': BoundaryMetric,
+    'temporal': lambda space: TemporalConsistency(space),
+    'distance': DistanceIou,
+    'panoptic': PanopticQuality,
+}
+
+
+@dataclass(frozen=True)
+class TruthConfig:
+    """Where the truth of a recording is.
+
+    Attributes:
+        label_topic: of the label images; '' for the usual one.
+        labels_folder: label images in place of a topic.
+        label_space: of the labels; '' for the recorded one.
+    """
+
+    label_topic: str = ''
+    labels_folder: Path | None = None
+    label_space: str = ''
+
+
+def choose_metrics(text: str) -> tuple[str, ...]:
+    """Return the names in a text such as 'iou,ece' or 'all'; UserError for an unknown one."""
+    if text == 'all':
+        return tuple(METRICS)
+    names = tuple(name.strip() for name in text.split(',') if name.strip())
+    unknown = [name for name in names if name not in METRICS]
+    if unknown or not names:
+        raise UserError(
+            f"metrics '{text}': expected all, or some of {', '.join(METRICS)}"
+        )
+    return names
+
+
+def make_metrics(names: Sequence[str], label_space: LabelSpace) -> list[Metric]:
+    """Return the metrics of these names."""
+    return [METRICS[name](label_space) for name in names]
+
+
+def open_judge(
+    bag: Path, truth: TruthConfig, model_space: LabelSpace, metric_names: Sequence[str]
+) -> tuple[FrameJudge, LabelSpace]:
+    """Return the judge of a recording, and the label space in which it scores.
+
+    Raises:
+        UserError: labels that were asked for are not there, or masks cannot be scored in theirs.
+    """
+    labels = open_truth(
+        bag, truth.label_topic, truth.labels_folder, truth.label_space, tolerate_damage=True
+    )
+    with contextlib.ExitStack() as opened:
+        if labels is not None:
+            opened.callback(labels.close)
+        label_space = model_space if labels is None else labels.label_space
+        with BagReader(bag, tolerate_damage=True) as reader:
+            topics = {topic.name for topic in reader.topics}
+        depth = panoptic = None
+        if 'distance' in metric_names and labels is not None and DEPTH_TOPIC in topics:
+            depth = BagDepth(bag, DEPTH_TOPIC, tolerate_damage=True)
+            opened.callback(depth.close)
+        if 'panoptic' in metric_names and PANOPTIC_TOPIC in topics:
+            panoptic = BagImages(bag, PANOPTIC_TOPIC, tolerate_damage=True)
+            opened.callback(panoptic.close)
+        judge = FrameJudge(
+            make_metrics(metric_names, label_space), model_space, labels, depth, panoptic
+        )
+        opened.pop_all()
+    return judge, label_space
