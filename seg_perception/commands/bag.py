@@ -9,14 +9,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seg_perception.commands.arguments import parse_size, require_packages, show_progress
+from seg_perception.commands.arguments import (
+    add_engine_arguments,
+    load_pipeline,
+    parse_size,
+    require_packages,
+    show_progress,
+)
 
 if TYPE_CHECKING:
     from seg_perception.evaluation.sources import SourceFrame
     from seg_perception.perception.labels import LabelSpace
 
 NAME = 'bag'
-HELP = 'make a rosbag2 recording of a sample drive, images or a video; look into one'
+HELP = 'make a rosbag2 recording of a sample drive, images or a video; label it, look into it'
 DESCRIPTION = """\
 Makes rosbag2 recordings (mcap) that `ros2 bag play`, RViz and Foxglove read, and shows what is
 in one. No ROS installation is needed.
@@ -24,6 +30,7 @@ in one. No ROS installation is needed.
   seg_perception bag sample --seed 1 --frames 100 --size 512x1024 out/street
   seg_perception bag from-images camvid/val out/camvid --rate 15 --label-space camvid
   seg_perception bag from-video drive.mp4 out/drive --compressed
+  seg_perception bag label out/drive out/drive_labelled
   seg_perception bag info out/street
 """
 
@@ -34,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_sample(actions)
     _add_from_images(actions)
     _add_from_video(actions)
+    _add_label(actions)
     info = actions.add_parser('info', help='topics, rates, sizes, label space, order of stamps')
     info.add_argument('bag', type=Path, metavar='BAG', help='bag folder, or one .mcap/.db3 file')
     info.set_defaults(run_action=run_info)
@@ -145,6 +153,22 @@ def _add_from_video(actions: argparse._SubParsersAction) -> None:
     parser.set_defaults(run_action=run_from_video)
 
 
+def _add_label(actions: argparse._SubParsersAction) -> None:
+    parser = actions.add_parser(
+        'label',
+        help='copy a bag and add the masks of a model to it',
+        description='Copies a bag and writes the mask of each camera image behind it: mono8 '
+        'class ids with the header of the image. What the ids mean is recorded too.',
+    )
+    parser.add_argument('bag', type=Path, metavar='BAG', help='bag folder, or one .mcap/.db3 file')
+    parser.add_argument('out', type=Path, metavar='OUT', help='bag folder to make')
+    add_engine_arguments(parser)
+    parser.add_argument('--image-topic', default='', help='camera topic (default: found)')
+    parser.add_argument('--topic', default='', help='of the masks (default: /segnext/mask)')
+    _add_overwrite(parser)
+    parser.set_defaults(run_action=run_label)
+
+
 def _add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--overwrite', action='store_true', help='replace an earlier bag at OUT')
 
@@ -249,6 +273,42 @@ def _record(
     )
     labelled = ', no labels' if label_space is None else f', labels: {label_space.name}'
     print(f'{arguments.out}: {written} images{labelled}')
+
+
+def run_label(arguments: argparse.Namespace) -> None:
+    """Copy a recording with masks."""
+    from seg_perception.evaluation.bag_label import LabelConfig, label_bag
+    from seg_perception.evaluation.bag_writer import check_target
+    from seg_perception.evaluation.topics import MASK_TOPIC
+    from seg_perception.model_zoo.verify import compute_sha256
+
+    # before the engine is loaded, which may take a minute
+    check_target(arguments.out, arguments.overwrite)
+    model_path, pipeline = load_pipeline(arguments)
+    # models of the package and exported ones are folders with a model.onnx
+    name = model_path.parent.name if model_path.name == 'model.onnx' else model_path.name
+    try:
+        config = LabelConfig(
+            bag=arguments.bag,
+            out=arguments.out,
+            image_topic=arguments.image_topic,
+            mask_topic=arguments.topic or MASK_TOPIC,
+            model_name=f'{name} sha256 {compute_sha256(model_path)}',
+            overwrite=arguments.overwrite,
+        )
+        result = label_bag(
+            pipeline, config, lambda items, total: show_progress(items, 'label', total, 'message')
+        )
+    finally:
+        pipeline.close()
+    print(
+        f'{arguments.out}: {result.mask_count} masks of {result.image_topic} on '
+        f'{config.mask_topic}, {result.bad_count} images could not be read'
+    )
+    for reason in result.reasons:
+        print(f'  bad image: {reason}')
+    if result.damage:
+        print(f'  damaged bag: {result.damage}')
 
 
 def run_info(arguments: argparse.Namespace) -> None:

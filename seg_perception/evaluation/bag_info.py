@@ -12,12 +12,16 @@ import cv2
 import numpy as np
 
 from seg_perception.errors import UserError
+from seg_perception.evaluation.bag_files import is_storage_file
 from seg_perception.evaluation.bags import BagReader, Topic, read_header_stamp_ns
 from seg_perception.evaluation.tables import format_summary_table, format_table
 from seg_perception.evaluation.topics import (
     COMPRESSED_IMAGE_TYPE,
     IMAGE_TYPE,
     LABEL_SPACE_KEY,
+    MASK_MODEL_KEY,
+    MASK_SPACE_KEY,
+    MASK_TOPIC_KEY,
     SOURCE_KEY,
 )
 
@@ -47,27 +51,44 @@ class TopicInfo:
 
 @dataclass(frozen=True)
 class BagInfo:
-    """A recording as `seg_perception bag info` shows it."""
+    """A recording as `seg_perception bag info` shows it.
+
+    Attributes:
+        path: Folder or file.
+        storage_name: mcap or sqlite3.
+        duration_s: From the first to the last message.
+        size_bytes: Of all its files.
+        file_count: Number of its storage files.
+        label_space: Name of the labels' space; '' when not recorded.
+        masks: Topic, label space and model of masks that `bag label` wrote; '' without.
+        source: What it was made from; '' when not recorded.
+        damage: What is wrong with it; '' when nothing is.
+        topics: Its topics.
+    """
 
     path: Path
     storage_name: str
     duration_s: float
     size_bytes: int
+    file_count: int
     label_space: str
+    masks: str
     source: str
+    damage: str
     topics: tuple[TopicInfo, ...]
 
 
 def inspect_bag(path: str | Path) -> BagInfo:
-    """Read through a recording and describe it.
+    """Read through a recording and describe it; of a damaged one, what can be read.
 
     Raises:
-        UserError: The recording is missing or damaged.
+        UserError: The recording is missing, or nothing of it can be read.
     """
-    with BagReader(path) as reader:
+    with BagReader(path, tolerate_damage=True) as reader:
         stamps = collect_stamps(reader)
         topics = tuple(
-            inspect_topic(reader, topic, *stamps[topic.name]) for topic in reader.topics
+            inspect_topic(reader, topic, *stamps[topic.name, topic.type_name])
+            for topic in reader.topics
         )
         custom_data = reader.custom_data
         files = [reader.path] if reader.path.is_file() else list(reader.path.iterdir())
@@ -76,20 +97,29 @@ def inspect_bag(path: str | Path) -> BagInfo:
             storage_name=reader.storage_name,
             duration_s=reader.duration_ns * 1e-9,
             size_bytes=sum(file.stat().st_size for file in files if file.is_file()),
+            file_count=sum(is_storage_file(file) for file in files),
             label_space=custom_data.get(LABEL_SPACE_KEY, ''),
+            masks=', '.join(
+                custom_data[key]
+                for key in (MASK_TOPIC_KEY, MASK_SPACE_KEY, MASK_MODEL_KEY)
+                if custom_data.get(key)
+            ),
             source=custom_data.get(SOURCE_KEY, ''),
+            damage=reader.damage,
             topics=topics,
         )
 
 
-def collect_stamps(reader: BagReader) -> dict[str, tuple[list[int], list[int]]]:
-    """Return (log times, header stamps) in ns of every topic; no stamps for types without."""
-    stamps: dict[str, tuple[list[int], list[int]]] = {t.name: ([], []) for t in reader.topics}
-    with_header = {t.name: reader.has_header(t.type_name) for t in reader.topics}
+def collect_stamps(reader: BagReader) -> dict[tuple[str, str], tuple[list[int], list[int]]]:
+    """Return by topic and type (log times, header stamps) in ns; no stamps without header."""
+    names = [(topic.name, topic.type_name) for topic in reader.topics]
+    stamps: dict[tuple[str, str], tuple[list[int], list[int]]] = {key: ([], []) for key in names}
+    with_header = {key: reader.has_header(key[1]) for key in names}
     for raw in reader.iterate_raw_messages():
-        log_times_ns, header_stamps_ns = stamps[raw.topic]
+        key = (raw.topic, raw.type_name)
+        log_times_ns, header_stamps_ns = stamps[key]
         log_times_ns.append(raw.log_time_ns)
-        if with_header[raw.topic] and len(raw.data) >= 12:
+        if with_header[key] and len(raw.data) >= 12:
             header_stamps_ns.append(read_header_stamp_ns(raw.data))
     return stamps
 
@@ -130,7 +160,7 @@ def describe_content(reader: BagReader, topic: Topic) -> str:
         COMPRESSED_IMAGE_TYPE: describe_compressed_image,
         OCCUPANCY_GRID_TYPE: describe_grid,
     }
-    if topic.type_name not in describers:
+    if topic.type_name not in describers or topic.type_name != reader.get_type_name(topic.name):
         return ''
     try:
         first = next(reader.iterate_messages([topic.name]), None)
@@ -160,13 +190,16 @@ def describe_grid(message: Any) -> str:
 
 def format_bag_info(info: BagInfo) -> str:
     """Return the text of `seg_perception bag info`."""
+    files = 'one file' if info.file_count == 1 else f'{info.file_count} files'
+    optional = {'masks': info.masks, 'damage': info.damage}
     head = format_summary_table(
         str(info.path),
         {
-            'storage': f'{info.storage_name}, {info.size_bytes / 1e6:.1f} MB',
+            'storage': f'{info.storage_name}, {files}, {info.size_bytes / 1e6:.1f} MB',
             'duration': f'{info.duration_s:.3f} s',
             'source': info.source or '-',
             'label space': info.label_space or '-',
+            **{name: text for name, text in optional.items() if text},
         },
     )
     rows = [

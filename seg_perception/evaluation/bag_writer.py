@@ -116,6 +116,31 @@ class BagWriter:
             offered_qos_profiles=[make_qos(latched)],
         )
 
+    def copy_topic(self, connection: Any, definition: str, type_hash: str) -> None:
+        """Announce a topic of another recording, with its type and quality of service.
+
+        Args:
+            connection: Its rosbags connection.
+            definition: Message definition of its type; '' when nobody has it.
+            type_hash: RIHS01 hash of its type.
+        """
+        assert self._writer is not None
+        key = f'{connection.topic} {connection.msgtype}'
+        if key not in self._connections:
+            self._connections[key] = self._writer.add_connection(
+                connection.topic,
+                connection.msgtype,
+                msgdef=definition,
+                rihs01=type_hash,
+                serialization_format=connection.ext.serialization_format,
+                offered_qos_profiles=connection.ext.offered_qos_profiles,
+            )
+
+    def copy_message(self, topic: str, type_name: str, data: bytes, log_time_ns: int) -> None:
+        """Write one message of a copied topic as it was recorded (CDR)."""
+        assert self._writer is not None
+        self._writer.write(self._connections[f'{topic} {type_name}'], log_time_ns, data)
+
     def write(self, topic: str, message: Any, log_time_ns: int) -> None:
         """Write one message (a rosbags object) of an announced topic."""
         assert self._writer is not None
