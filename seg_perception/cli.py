@@ -38,7 +38,7 @@ first steps:
   seg_perception demo                        the node on a rendered street, scored
   seg_perception demo --bag DRIVE            the same for your own bag
   seg_perception demo --video DRIVE.mp4      the same for a video file
-  seg_perception evaluate --bag DRIVE        mIoU of a labelled bag, without ROS
+  seg_perception evaluate DRIVE              mIoU of a labelled bag, without ROS
   ros2 launch seg_perception segnext.launch.py image_topic:=/camera/image_raw
 """
 

@@ -27,7 +27,7 @@ def test_a_reader_that_goes_away_is_no_fault():
 
 
 def test_a_request_that_cannot_be_carried_out_is_one_line():
-    process = start('evaluate', '--bag', 'nowhere')
+    process = start('evaluate', 'nowhere')
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 2 and output == ''
     assert errors.startswith('error: ') and errors.count('\n') == 1 and 'nowhere' in errors
