@@ -29,6 +29,8 @@ in one. No ROS installation is needed.
 
   seg_perception bag sample --seed 1 --frames 100 --size 512x1024 out/street
   seg_perception bag from-images camvid/val out/camvid --rate 15 --label-space camvid
+  seg_perception bag from-camvid camvid out/camvid --split val
+  seg_perception bag from-cityscapes cityscapes out/ulm --split train --city ulm --sequence
   seg_perception bag from-video drive.mp4 out/drive --compressed
   seg_perception bag label out/drive out/drive_labelled
   seg_perception bag info out/street
@@ -40,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest='action', metavar='ACTION', required=True)
     _add_sample(actions)
     _add_from_images(actions)
+    _add_from_camvid(actions)
+    _add_from_cityscapes(actions)
     _add_from_video(actions)
     _add_label(actions)
     info = actions.add_parser('info', help='topics, rates, sizes, label space, order of stamps')
@@ -115,6 +119,57 @@ def _add_from_images(actions: argparse._SubParsersAction) -> None:
     _add_camera_info(parser)
     _add_overwrite(parser)
     parser.set_defaults(run_action=run_from_images)
+
+
+def _add_from_camvid(actions: argparse._SubParsersAction) -> None:
+    parser = actions.add_parser(
+        'from-camvid',
+        help='a split of CamVid, with its labels',
+        description='Takes ROOT/SPLIT/images and ROOT/SPLIT/labels (ids 0..11 of the 11 classes), '
+        'as from-images would.',
+    )
+    parser.add_argument('folder', type=Path, metavar='ROOT', help='folder of the data set')
+    parser.add_argument('out', type=Path, metavar='OUT', help='bag folder to make')
+    parser.add_argument('--split', default='val', help='train or val (default: val)')
+    parser.add_argument(
+        '--rate',
+        type=float,
+        default=15.0,
+        metavar='HZ',
+        help='images per second (default: 15, the rate of val; train has 1)',
+    )
+    parser.add_argument('--pattern', default='*', help='which files, such as "0016E5_*"')
+    parser.add_argument(
+        '--raw', action='store_true', help='record decoded pixels (default: CompressedImage)'
+    )
+    _add_start(parser)
+    _add_camera_info(parser)
+    _add_overwrite(parser)
+    parser.set_defaults(run_action=run_from_camvid)
+
+
+def _add_from_cityscapes(actions: argparse._SubParsersAction) -> None:
+    parser = actions.add_parser(
+        'from-cityscapes',
+        help='frames of Cityscapes, with labels, calibration and odometry',
+        description='Takes leftImg8bit or leftImg8bit_sequence, gtFine, camera, vehicle and '
+        'timestamp (or their _sequence folders) of a Cityscapes folder, as far as they are there. '
+        'Odometry is integrated from speed and yaw rate; between snippets the pose stays.',
+    )
+    parser.add_argument('folder', type=Path, metavar='ROOT', help='folder of the data set')
+    parser.add_argument('out', type=Path, metavar='OUT', help='bag folder to make')
+    parser.add_argument('--split', default='val', help='train, val or test (default: val)')
+    parser.add_argument(
+        '--city', nargs='+', default=[], metavar='NAME', help='which cities (default: all)'
+    )
+    parser.add_argument(
+        '--sequence',
+        action='store_true',
+        help='all 30 frames of each snippet at 17 Hz (default: the labelled frame alone)',
+    )
+    _add_start(parser)
+    _add_overwrite(parser)
+    parser.set_defaults(run_action=run_from_cityscapes)
 
 
 def _add_from_video(actions: argparse._SubParsersAction) -> None:
@@ -229,6 +284,39 @@ def run_from_images(arguments: argparse.Namespace) -> None:
         start_s=DEFAULT_START_S if arguments.start is None else arguments.start,
     )
     _record(source, len(source), arguments, space, raw=arguments.raw)
+
+
+def run_from_camvid(arguments: argparse.Namespace) -> None:
+    """Record a split of CamVid."""
+    arguments.folder = arguments.folder / arguments.split
+    arguments.labels = arguments.folder / 'labels'
+    arguments.label_space = 'camvid'
+    run_from_images(arguments)
+
+
+def run_from_cityscapes(arguments: argparse.Namespace) -> None:
+    """Record frames of Cityscapes."""
+    from seg_perception.evaluation.cityscapes import CityscapesConfig
+    from seg_perception.evaluation.cityscapes_recording import write_cityscapes_bag
+    from seg_perception.evaluation.sources import DEFAULT_START_S
+
+    config = CityscapesConfig(
+        root=arguments.folder,
+        split=arguments.split,
+        cities=tuple(arguments.city),
+        sequence=arguments.sequence,
+        start_s=DEFAULT_START_S if arguments.start is None else arguments.start,
+    )
+    bag = write_cityscapes_bag(
+        arguments.out,
+        config,
+        arguments.overwrite,
+        lambda frames, total: show_progress(frames, arguments.split, total, 'image'),
+    )
+    print(
+        f'{arguments.out}: {bag.images} images, {bag.labels} labels, {bag.calibrated} with '
+        f'calibration, {bag.with_odometry} with odometry'
+    )
 
 
 def run_from_video(arguments: argparse.Namespace) -> None:
