@@ -47,7 +47,6 @@ from seg_perception.evaluation.saved_result import (
     SavedResult,
     count_confidence,
     parse_result,
-    sum_boundaries,
     sum_confusion,
 )
 
@@ -74,7 +73,7 @@ def write_report(
     """
     saved = parse_result(result, 'the result')
     drive = line_up(saved)
-    spaced, worst = encode_pictures(drive, len(saved.class_names), pictures)
+    spaced, worst = encode_pictures(saved, drive, pictures)
     page = make_page(saved, drive, spaced, worst)
     summary = {
         **saved.figures,
@@ -190,18 +189,13 @@ def _make_load(points: Sequence[Mapping[str, float]]) -> list[str]:
 
 def make_classes(result: SavedResult, drive: Drive) -> str:
     """Return the table of the classes and the confusion matrix."""
-    num_classes = len(result.class_names)
-    scores, frames = sum_boundaries(drive.records, num_classes).sum(axis=0)
-    boundary_f = {
-        name: float(score / count) if count else None
-        for name, score, count in zip(result.class_names, scores, frames, strict=True)
-    }
-    confusion = make_confusion_table(sum_confusion(drive.records, num_classes), result)
+    counts = sum_confusion(drive.records, len(result.class_names))
+    confusion = make_confusion_table(counts, result)
     heading = (
         '<h3>Confusion</h3><p class="quiet">Rows are true classes, columns what was predicted; '
         'percent of the row. Numbers of pixels when the mouse rests on a cell.</p>'
     )
-    table = make_class_table(result, boundary_f)
+    table = make_class_table(result)
     content = f'<div>{table}</div>' if table else ''
     content += f'<div>{heading}{confusion}</div>' if confusion else ''
     return _make_section('Classes', f'<div class="tables">{content}</div>' if content else '')

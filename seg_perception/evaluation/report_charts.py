@@ -92,7 +92,8 @@ def draw_histogram(values_ms: np.ndarray, marks: Mapping[str, float | None]) -> 
     low = max(0.0, low - 0.1 * (high - low))
     counts, edges = np.histogram(np.minimum(values, high), min(60, 10 + len(values) // 5),
                                  (low, high))  # fmt: skip
-    axes = Axes((low, high), (0, float(counts.max())), 240, 560)
+    # a quarter above the bars for the names of the marks
+    axes = Axes((low, high), (0, 1.25 * float(counts.max())), 240, 560)
     parts = []
     for count, left, right in zip(counts, edges[:-1], edges[1:], strict=True):
         x_px, end_px, y_px = axes.place_x(left), axes.place_x(right), axes.place_y(float(count))

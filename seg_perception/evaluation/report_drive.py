@@ -17,6 +17,7 @@ from seg_perception.evaluation.report_frames import (
     choose_spaced,
     choose_worst,
     encode_tiles,
+    find_fold_lut,
     score_frames,
 )
 from seg_perception.evaluation.saved_result import SavedResult, read_latencies_ms
@@ -94,7 +95,7 @@ def _measure_times(records: Sequence[FrameRecord]) -> np.ndarray:
 
 
 def encode_pictures(
-    drive: Drive, num_classes: int, pictures: Sequence[ReportFrame]
+    result: SavedResult, drive: Drive, pictures: Sequence[ReportFrame]
 ) -> tuple[list[DrivePicture], list[DrivePicture]]:
     """Return the pictures of evenly spaced frames, small, and of the worst, large."""
     positions = {
@@ -108,11 +109,17 @@ def encode_pictures(
         if (frame.bag or single_bag, frame.index) in positions
     }
     order = sorted(shown)
-    small = [DrivePicture(i, encode_tiles(shown[i], THUMBNAIL_WIDTH_PX))
-             for i in (order[k] for k in choose_spaced(len(order)))]  # fmt: skip
-    worst = choose_worst([drive.records[i] for i in order], num_classes)
-    large = [DrivePicture(i, encode_tiles(shown[i], WORST_WIDTH_PX))
-             for i in (order[k] for k in worst)]  # fmt: skip
+    spaces = {shown[i].label_space for i in order if shown[i].truth is not None}
+    luts = {s: find_fold_lut(result.label_space, result.class_names, s) for s in spaces}
+
+    def encode(position: int, width_px: int) -> DrivePicture:
+        frame = shown[position]
+        lut = luts.get(frame.label_space, np.zeros(0, np.uint8))
+        return DrivePicture(position, encode_tiles(frame, width_px, lut))
+
+    small = [encode(order[k], THUMBNAIL_WIDTH_PX) for k in choose_spaced(len(order))]
+    worst = choose_worst([drive.records[i] for i in order], len(result.class_names))
+    large = [encode(order[k], WORST_WIDTH_PX) for k in worst]
     while sum(map(count_bytes, large)) > PICTURES_BYTES / 2:
         large.pop()
     return thin_out(small, PICTURES_BYTES - sum(map(count_bytes, large))), large

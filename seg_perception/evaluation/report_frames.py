@@ -20,7 +20,7 @@ from seg_perception.evaluation.pictures import (
     to_bgr,
 )
 from seg_perception.evaluation.saved_result import count_classes
-from seg_perception.perception.labels import UNLABELLED_ID, LabelSpace
+from seg_perception.perception.labels import UNLABELLED_ID, LabelSpace, load_label_mapping
 
 WORST_FRAMES = 8
 SPACED_FRAMES = 60
@@ -132,8 +132,28 @@ def choose_spaced(count: int, most: int = SPACED_FRAMES) -> list[int]:
     return sorted({int(i) for i in np.linspace(0, count - 1, min(most, count)).round()})
 
 
+def find_fold_lut(
+    label_space: str, class_names: Sequence[str], frame_space: LabelSpace
+) -> np.ndarray:
+    """Return the (256,) uint8 table from the ids of a frame to those that are scored.
+
+    Args:
+        label_space: in which is scored.
+        class_names: its classes.
+        frame_space: that of masks and truths as they are shown.
+
+    Raises:
+        LabelError: there is no mapping between the two.
+    """
+    if tuple(class_names) == frame_space.class_names:
+        return np.arange(256, dtype=np.uint8)
+    lut = load_label_mapping(label_space, frame_space.name).target_lut()
+    lut[lut >= len(class_names)] = UNLABELLED_ID
+    return lut
+
+
 def draw_errors_bgr(image: Picture, mask: Picture, truth: Picture) -> Picture:
-    """Return the image in grey, wrong pixels red, unlabelled ones dark."""
+    """Return the image in grey, wrong pixels red, unlabelled ones dark; ids as they are scored."""
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     picture = np.asarray(grey // 2 + 70, np.uint8)
     unlabelled = truth == UNLABELLED_ID
@@ -143,10 +163,15 @@ def draw_errors_bgr(image: Picture, mask: Picture, truth: Picture) -> Picture:
     return picture
 
 
-def encode_tiles(frame: ReportFrame, width_px: int) -> dict[str, str]:
+def encode_tiles(frame: ReportFrame, width_px: int, fold_lut: np.ndarray) -> dict[str, str]:
     """Return the pictures of a frame as data URIs of JPEG: image, overlay, truth, error.
 
     The last two only with a label. Frames narrower than the width stay as they are.
+
+    Args:
+        frame: to be shown.
+        width_px: of each picture, at most.
+        fold_lut: of `find_fold_lut`: a truck is no error where the labels know only cars.
     """
     tiles = {
         'image': frame.image,
@@ -154,7 +179,9 @@ def encode_tiles(frame: ReportFrame, width_px: int) -> dict[str, str]:
     }
     if frame.truth is not None:
         tiles['truth'] = draw_overlay_bgr(frame.image, 'bgr', frame.truth, frame.label_space)
-        tiles['error'] = draw_errors_bgr(frame.image, frame.mask, frame.truth)
+        tiles['error'] = draw_errors_bgr(
+            frame.image, fold_lut[frame.mask], fold_lut[frame.truth]
+        )
     return {name: encode_jpeg(picture, width_px) for name, picture in tiles.items()}
 
 

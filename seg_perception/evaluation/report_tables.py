@@ -34,6 +34,7 @@ _SCORES = (
 )
 _CLASS_COLUMNS = {
     'per_class_iou': 'IoU',
+    'per_class_boundary_f': 'boundary F',
     'per_class_share': 'share of pixels',
     'flicker': 'flicker',
     'per_class_pq': 'PQ',
@@ -67,15 +68,13 @@ def make_cards(figures: Mapping[str, Any]) -> str:
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
-def make_class_table(result: SavedResult, boundary_f: Mapping[str, float | None]) -> str:
+def make_class_table(result: SavedResult) -> str:
     """Return a row per class: IoU, boundary F, share of the pixels, flicker, panoptic quality."""
     columns = []
     for key, header in _CLASS_COLUMNS.items():
         values = result.figures.get(key)
         if isinstance(values, dict) and any(is_number(v) for v in values.values()):
             columns.append(Column(header, values, key in ('per_class_share', 'flicker')))
-        if key == 'per_class_iou' and any(is_number(v) for v in boundary_f.values()):
-            columns.append(Column('boundary F', boundary_f))
     if not columns:
         return ''
     headline = result.figures.get('classes_in_headline')
@@ -150,25 +149,25 @@ def make_other_tables(figures: Mapping[str, Any]) -> str:
     for key, value in figures.items():
         if key in _SHOWN or value is None or value == {} or value == []:
             continue
-        rows = _list_cells(value)
-        if rows:
-            title = escape(key.replace('_', ' '))
-            tables.append(f'<div><h3>{title}</h3>{make_rows(rows)}</div>')
+        title = escape(key.replace('_', ' '))
+        tables.append(f'<div><h3>{title}</h3>{make_rows(_list_cells(value))}</div>')
     return f'<div class="columns">{"".join(tables)}</div>' if tables else ''
 
 
 def _list_cells(value: Any) -> list[tuple[str, ...]]:
-    """Return a figure's rows: one number, numbers by name, or numbers by two names."""
-    if not isinstance(value, dict):
-        return [('', format_cell(value))]
-    rows = []
-    for name, entry in value.items():
-        if isinstance(entry, dict):
-            rows += [(str(name), *row) for row in _list_cells(entry)]
-        else:
-            rows.append((str(name), format_cell(entry)))
-    width = max((len(row) for row in rows), default=0)
-    return [(*row[:-1], *[''] * (width - len(row)), row[-1]) for row in rows]
+    """Return a figure's rows: one number, numbers by name, or a column for each second name."""
+    entries = value if isinstance(value, dict) else {'': value}
+    # a number by one name stands in a column without a head
+    lines = {
+        str(name): entry if isinstance(entry, dict) else {'': entry}
+        for name, entry in entries.items()
+    }
+    heads = list(dict.fromkeys(head for line in lines.values() for head in line))
+    rows = [
+        (name, *(format_cell(line[head]) if head in line else '' for head in heads))
+        for name, line in lines.items()
+    ]
+    return rows if heads == [''] else [('', *map(str, heads)), *rows]
 
 
 def make_setup_table(figures: Mapping[str, Any]) -> str:

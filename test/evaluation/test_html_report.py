@@ -89,7 +89,7 @@ class Page(HTMLParser):
             self.texts.append(data)
 
 
-def make_frames(count=12, with_truth=True, bag=''):
+def make_frames(count=12, with_truth=True, bag='', space=SPACE):
     """Return pictures whose left half is road and whose right half is taken for sky."""
     generator = np.random.default_rng(0)
     mask, truth = np.zeros((48, 96), np.uint8), np.zeros((48, 96), np.uint8)
@@ -101,7 +101,7 @@ def make_frames(count=12, with_truth=True, bag=''):
             generator.integers(0, 256, (48, 96, 3)).astype(np.uint8),
             mask,
             truth if with_truth else None,
-            SPACE,
+            space,
             bag,
         )
         for index in range(count)
@@ -165,9 +165,10 @@ def test_text_from_outside_is_escaped(tmp_path):
     evil = '</script><script>alert(1)</script><b>&"'
     result = make_result(make_drive(), bag=evil, faults=[evil], occupancy={evil: {evil: evil}})
     result['setup'].update(model=evil, machine={'cpu': evil, evil: evil})
-    result['setup']['class_names'][0] = evil
+    space = LabelSpace('street', (evil, *CLASS_NAMES[1:]), PALETTE)
+    result['setup']['class_names'] = list(space.class_names)
     result['per_class_iou'] = {evil: 0.5}
-    path = write_report(tmp_path, result, make_frames(bag=evil))
+    path = write_report(tmp_path, result, make_frames(bag=evil, space=space))
     text = path.read_text(encoding='utf-8')
     assert '<script>alert' not in text
     assert text.count('</script>') == 2

@@ -20,9 +20,13 @@ from seg_perception.evaluation.saved_result import parse_result
 from seg_perception.perception.labels import load_label_space
 
 
-def line_up_bags(*drives):
+def parse_bags(*drives):
     bags = [{'bag': f'bag{n}', 'frames': frames} for n, frames in enumerate(drives)]
-    return line_up(parse_result({**make_result([]), 'bags': bags}, 'a result'))
+    return parse_result({**make_result([]), 'bags': bags}, 'a result')
+
+
+def line_up_bags(*drives):
+    return line_up(parse_bags(*drives))
 
 
 def test_recordings_follow_one_another():
@@ -46,11 +50,11 @@ def test_a_frame_without_a_stamp_stays_where_it_is():
 
 
 def test_pictures_belong_to_the_frame_of_their_recording():
-    drive = line_up_bags(make_drive(3), make_drive(3))
+    result = parse_bags(make_drive(3), make_drive(3))
     space = load_label_space('cityscapes')
     image, ids = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)
     frames = [ReportFrame(1, START_NS, image, ids, None, space, bag) for bag in ('bag1', 'bag9')]
-    small, large = encode_pictures(drive, 4, frames)
+    small, large = encode_pictures(result, line_up(result), frames)
     assert [picture.position for picture in small] == [4]
     assert [picture.position for picture in large] == [4]
 

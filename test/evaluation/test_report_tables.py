@@ -31,8 +31,13 @@ def read_cells(table):
 
 
 def test_classes_have_a_row_each_with_what_is_known():
-    saved = make_saved(classes_in_headline=['road', 'building'], per_class_pq={'car': 0.5})
-    cells = read_cells(make_class_table(saved, {'road': 0.7, 'car': None}))
+    saved = make_saved(
+        classes_in_headline=['road', 'building'],
+        per_class_pq={'car': 0.5},
+        per_class_sq=dict.fromkeys(('road', 'car')),
+        per_class_boundary_f={'road': 0.7, 'car': None},
+    )
+    cells = read_cells(make_class_table(saved))
     assert cells == [
         ['class', 'IoU', 'boundary F', 'flicker', 'PQ'],
         ['road', '0.900', '0.700', '1.00 %', '–'],
@@ -42,11 +47,11 @@ def test_classes_have_a_row_each_with_what_is_known():
 
 
 def test_no_figures_by_class_are_no_table():
-    assert make_class_table(make_saved(per_class_iou={}, flicker={}), {}) == ''
+    assert make_class_table(make_saved(per_class_iou={}, flicker={})) == ''
 
 
 def test_values_to_sort_by_are_those_shown():
-    table = make_class_table(make_saved(), {})
+    table = make_class_table(make_saved())
     assert re.findall('data-value="([^"]*)"', table)[:3] == ['0', '0.9', '0.01']
 
 
@@ -87,9 +92,9 @@ def test_other_figures_have_tables_by_one_or_two_names():
         ('category iou', [['flat', '0.9']]),
         (
             'iou by distance',
-            [['0-10 m', 'road', '0.9'], ['0-10 m', 'car', '–'], ['10-20 m', 'road', '0.8']],
+            [['', 'road', 'car'], ['0-10 m', '0.9', '–'], ['10-20 m', '0.8', '']],
         ),
-        ('occupancy', [['road_iou', '', '0.93'], ['contact_f1', 'vehicles', '0.5']]),
+        ('occupancy', [['', '', 'vehicles'], ['road_iou', '0.93', ''], ['contact_f1', '', '0.5']]),
     ]
 
 
