@@ -22,9 +22,10 @@ import math
 
 import numpy as np
 
+from seg_perception.evaluation.boundary_kernels import count_near, mark_boundary
+
 TOLERANCE_SHARE = 0.0075
-# Classes dilated at once, one bit each.
-_BITS = 32
+_NO_EDGE = 255
 
 
 class BoundaryScore:
@@ -96,21 +97,14 @@ def score_boundaries(
     Returns:
         (C,) float64, NaN for classes without a boundary in either.
     """
-    prediction = np.where(truth < num_classes, prediction, np.uint8(255))
-    maps = [(ids, find_boundary(ids, num_classes)) for ids in (truth, prediction)]
+    prediction = np.where(truth < num_classes, prediction, np.uint8(_NO_EDGE))
+    margin_px = math.floor(tolerance_px)
+    edges = [find_boundary(ids, num_classes, margin_px) for ids in (truth, prediction)]
+    steps = _list_steps(tolerance_px, edges[0].shape[1])
     # boundary pixels of truth and prediction, and how many of each lie near the other's
-    totals = [np.bincount(ids[edge], minlength=256) for ids, edge in maps]
-    near = [np.zeros(256, np.int64), np.zeros(256, np.int64)]
-    for first in range(0, num_classes, _BITS):
-        bit_of = np.zeros(256, np.uint32)
-        bit_of[first : first + _BITS] = 1 << np.arange(min(_BITS, 256 - first), dtype=np.uint32)
-        bits = [bit_of[ids] * edge for ids, edge in maps]
-        if not (bits[0].any() and bits[1].any()):
-            continue
-        for which, (ids, edge) in enumerate(maps):
-            reach = dilate_by_disc(bits[1 - which], tolerance_px)
-            found = ids[edge & ((reach & bits[which]) != 0)]
-            near[which] += np.bincount(found, minlength=256)
+    totals, near = np.zeros((2, 256), np.int64), np.zeros((2, 256), np.int64)
+    for which in range(2):
+        count_near(edges[which], edges[1 - which], steps, margin_px, totals[which], near[which])
     recall, precision = (
         np.divide(count, total, out=np.zeros(256), where=total > 0)[:num_classes]
         for count, total in zip(near, totals, strict=True)
@@ -121,43 +115,30 @@ def score_boundaries(
     return scores
 
 
-def find_boundary(ids: np.ndarray, num_classes: int) -> np.ndarray:
-    """Mark the pixels with a neighbour (above, below, left, right) of another class.
-
-    ids: (H, W) uint8; ids from num_classes on are unlabelled, which is no class. Returns (H, W)
-    bool.
-    """
-    boundary = np.zeros(ids.shape, bool)
-    is_class = ids < num_classes
-    for before, after in (
-        (np.s_[:-1], np.s_[1:]),
-        (np.s_[:, :-1], np.s_[:, 1:]),
-    ):
-        edge = (ids[before] != ids[after]) & is_class[before] & is_class[after]
-        boundary[before] |= edge
-        boundary[after] |= edge
-    return boundary
-
-
-def dilate_by_disc(bits: np.ndarray, radius_px: float) -> np.ndarray:
-    """Combine (bitwise or) all values within a Euclidean distance of each pixel.
-
-    One pass serves as many classes as a value has bits, and rows of the disc share their spans:
-    58 ms at 1024x2048 and 17 px, where cv2.dilate takes 25 ms for each of 19 classes.
+def find_boundary(ids: np.ndarray, num_classes: int, margin_px: int = 0) -> np.ndarray:
+    """Keep the pixels with a neighbour (above, below, left, right) of another class.
 
     Args:
-        bits: (H, W) of an unsigned integer type.
-        radius_px: the distance, at least 0.
+        ids: (H, W) uint8; ids from num_classes on are unlabelled, which is no class.
+        num_classes: number of classes C.
+        margin_px: to add on all sides.
+
+    Returns:
+        (H + 2 * margin_px, W + 2 * margin_px) uint8: their ids, 255 elsewhere.
     """
-    span = bits.copy()
-    reach = np.zeros_like(bits)
-    half_width_px = 0
-    for row_px in range(math.floor(radius_px), -1, -1):  # the disc's rows, narrow to wide
-        while (half_width_px + 1) ** 2 + row_px**2 <= radius_px**2:
-            half_width_px += 1
-            span[:, half_width_px:] |= bits[:, :-half_width_px]
-            span[:, :-half_width_px] |= bits[:, half_width_px:]
-        end = max(0, len(bits) - row_px)
-        reach[row_px:] |= span[:end]
-        reach[:end] |= span[row_px:]
-    return reach
+    height, width = ids.shape
+    edges = np.full((height + 2 * margin_px, width + 2 * margin_px), _NO_EDGE, np.uint8)
+    mark_boundary(ids, num_classes, margin_px, edges)
+    return edges
+
+
+def _list_steps(radius_px: float, width: int) -> np.ndarray:
+    """Return the steps from a pixel to those of a disc around it, in rows of a width, near first.
+
+    The nearest are looked at first: a boundary that matches mostly does so within a few pixels.
+    """
+    reach_px = np.arange(-math.floor(radius_px), math.floor(radius_px) + 1)
+    squares = reach_px[:, None] ** 2 + reach_px**2
+    rows, columns = np.nonzero(squares <= radius_px**2)
+    order = np.argsort(squares[rows, columns], kind='stable')
+    return (reach_px[rows] * width + reach_px[columns])[order]

@@ -10,7 +10,6 @@ import pytest
 
 from seg_perception.evaluation.boundary import (
     BoundaryScore,
-    dilate_by_disc,
     find_boundary,
     score_boundaries,
 )
@@ -72,24 +71,24 @@ def test_scores_are_those_of_all_distances(num_classes, tolerance_px):
         assert 0 < np.nanmean(expected) < 1
 
 
-@pytest.mark.parametrize('radius_px', [0.0, 1.0, 1.5, 4.5, 5.0, 30.0])
-def test_disc_is_euclidean(radius_px):
-    points = np.zeros((20, 25), np.uint32)
-    points[3, 4], points[19, 24], points[10, 11] = 1, 2, 4
-    reach = dilate_by_disc(points, radius_px)
-    rows, columns = np.mgrid[:20, :25]
-    for bit, (row, column) in ((1, (3, 4)), (2, (19, 24)), (4, (10, 11))):
-        expected = (rows - row) ** 2 + (columns - column) ** 2 <= radius_px**2
-        assert ((reach & bit > 0) == expected).all()
+@pytest.mark.parametrize('tolerance_px', [0.0, 1.0, 1.5, 4.5, 5.0, 30.0])
+def test_tolerance_is_a_euclidean_distance(tolerance_px):
+    """A dot of class 1 in the truth and one in the prediction: near is within a disc."""
+    for row, column in np.ndindex(12, 9):
+        truth, prediction = np.zeros((2, 20, 15), np.uint8)
+        truth[4, 3] = prediction[4 + row, 3 + column] = 1
+        score = score_boundaries(truth, prediction, 2, tolerance_px)[1]
+        assert score == float(row**2 + column**2 <= tolerance_px**2)
 
 
 def test_image_edges_and_unlabelled_pixels_are_no_boundary():
     ids = np.full((6, 6), 3, np.uint8)
     ids[:, 3:] = 255
     ids[5] = 7
-    boundary = find_boundary(ids, 7)
-    assert not boundary.any()
-    boundary = find_boundary(ids, 8)
+    assert (find_boundary(ids, 7) == 255).all()
+    edges = find_boundary(ids, 8)
+    boundary = edges != 255
+    assert (edges[boundary] == ids[boundary]).all()
     assert boundary[:, :3].any(axis=1).tolist() == [False, False, False, False, True, True]
     assert not boundary[:5, 3:].any()
 
