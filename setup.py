@@ -58,7 +58,7 @@ setup(
         # A desk: bags, scores, training.
         'bags': ['rosbags>=0.11', 'backports.zstd; python_version<"3.14"', 'lz4', 'tqdm'],
         'train': ['torch>=2.4', 'safetensors', 'tqdm'],
-        'quantize': ['nncf>=3', 'onnxruntime', 'openvino>=2024.4', 'rosbags>=0.10', 'tqdm'],
+        'quantize': ['nncf>=3', 'onnxruntime', 'openvino>=2024.4', 'rosbags>=0.11', 'tqdm'],
     },
     zip_safe=False,
     author='seg_perception maintainers',

@@ -7,6 +7,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -37,6 +38,8 @@ from seg_perception.perception.labels import LabelSpace, load_label_space
 # Pixel formats that come from a camera's light, as opposed to depth, ids or masks with a dtype
 _CAMERA_ENCODING_PREFIXES = ('rgb', 'bgr', 'mono', 'bayer', 'yuv', 'yuyv', 'uyvy', 'nv', '8UC')
 
+# of a topic whose first messages are damaged
+_MESSAGES_LOOKED_AT = 10
 _PRODUCT_NAMES = ('mask', 'confidence', 'overlay')
 
 
@@ -339,14 +342,17 @@ def find_mask_topics(reader: BagReader, candidates: Iterable[str]) -> set[str]:
 
 
 def is_camera_topic(reader: BagReader, topic: Topic) -> bool:
-    """Tell from its first message whether an image topic carries colour or grey pictures."""
-    first = next(reader.iterate_messages([topic.name]), None)
-    if first is None:
-        return False
-    if topic.type_name == COMPRESSED_IMAGE_TYPE:
-        # compressed_depth_image_transport says so in its format and topic name
-        return 'compressedDepth' not in first.message.format
-    return first.message.encoding.startswith(_CAMERA_ENCODING_PREFIXES)
+    """Tell from its first readable message whether an image topic carries pictures."""
+    for raw in islice(reader.iterate_raw_messages([topic.name]), _MESSAGES_LOOKED_AT):
+        try:
+            message = reader.decode(raw)
+        except UserError:
+            continue
+        if topic.type_name == COMPRESSED_IMAGE_TYPE:
+            # compressed_depth_image_transport says so in its format and topic name
+            return 'compressedDepth' not in message.format
+        return message.encoding.startswith(_CAMERA_ENCODING_PREFIXES)
+    return False
 
 
 def find_label_topic(reader: BagReader, requested: str = '') -> str:

@@ -149,6 +149,29 @@ def test_newer_metadata_version_is_read(tmp_path):
         check_images(reader, stamps)
 
 
+def test_unknown_definition_format_of_another_topic_does_no_harm(tmp_path):
+    stamps = write_bag(tmp_path / 'bag')
+    file = tmp_path / 'bag' / 'bag.mcap'
+    # rosbags stops at a format that it does not know; the type itself is known here
+    data = file.read_bytes()
+    assert data.count(b'ros2msg') == 2
+    file.write_bytes(data.replace(b'ros2msg', b'ros9msg'))
+    with bags.BagReader(tmp_path / 'bag') as reader:
+        check_images(reader, stamps)
+        assert reader.damage == ''
+
+
+def test_camera_is_found_behind_damaged_messages(tmp_path):
+    store = get_message_store()
+    with Writer(tmp_path / 'bag', version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        images = writer.add_connection(IMAGE_TOPIC, IMAGE_TYPE, typestore=store)
+        data = store.serialize_cdr(make_image(make_pixels(), 'rgb8', START_NS, 'c'), IMAGE_TYPE)
+        writer.write(images, START_NS, bytes(data)[:40])
+        writer.write(images, START_NS + 1, data)
+    with bags.BagReader(tmp_path / 'bag') as reader:
+        assert bags.find_image_topic(reader) == IMAGE_TOPIC
+
+
 def test_topic_of_two_types_is_named_and_its_images_used(tmp_path):
     store = get_message_store()
     text_type = 'std_msgs/msg/String'

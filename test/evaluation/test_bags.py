@@ -123,6 +123,8 @@ def test_type_of_no_distribution_does_no_harm(tmp_path):
         ([('/cam/image', 'rgb8'), ('/cam/image/compressed', '')], '/cam/image'),
         ([('/cam/image/compressed', '')], '/cam/image/compressed'),
         ([('/thermal', 'mono8')], '/thermal'),
+        ([('/cam', 'rgb8'), ('/seg/mask', 'mono8'), ('/seg/confidence', 'mono8')], '/cam'),
+        ([('/robot/mask', 'mono8')], '/robot/mask'),
     ],
 )
 def test_camera_topic_is_found(tmp_path, topics, expected):
