@@ -57,6 +57,11 @@ def test_parameter_file_is_the_one_that_the_table_makes():
     assert CONFIG_PATH.read_text(encoding='utf-8') == format_parameter_file()
 
 
+def test_documented_parameters_are_those_of_the_table():
+    text = (CONFIG_PATH.parents[1] / 'docs' / 'parameters.md').read_text(encoding='utf-8')
+    assert text.endswith(format_markdown_table().strip() + '\n')
+
+
 def test_choices_are_those_of_the_engines():
     assert SPEC_BY_NAME['model.backend'].choices == ('auto', *BACKENDS)
     assert SPEC_BY_NAME['model.precision'].choices == PRECISIONS
