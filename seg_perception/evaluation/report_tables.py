@@ -145,22 +145,27 @@ def make_confusion_table(counts: np.ndarray, result: SavedResult) -> str:
 
 def make_other_tables(figures: Mapping[str, Any]) -> str:
     """Return what has no place of its own, such as IoU by category, by distance, occupancy."""
-    tables = []
-    for key, value in figures.items():
-        if key in _SHOWN or value is None or value == {} or value == []:
-            continue
-        title = escape(key.replace('_', ' '))
-        tables.append(f'<div><h3>{title}</h3>{make_rows(_list_cells(value))}</div>')
-    return f'<div class="columns">{"".join(tables)}</div>' if tables else ''
+    left = {
+        key.replace('_', ' '): value
+        for key, value in figures.items()
+        if key not in _SHOWN and value is not None and value != {} and value != []
+    }
+    tables = {name: _list_cells(value) for name, value in left.items() if isinstance(value, dict)}
+    numbers = {name: value for name, value in left.items() if name not in tables}
+    if numbers:
+        tables['single figures'] = _list_cells(numbers)
+    divisions = [
+        f'<div><h3>{escape(name)}</h3>{make_rows(rows)}</div>' for name, rows in tables.items()
+    ]
+    return f'<div class="columns">{"".join(divisions)}</div>' if divisions else ''
 
 
-def _list_cells(value: Any) -> list[tuple[str, ...]]:
-    """Return a figure's rows: one number, numbers by name, or a column for each second name."""
-    entries = value if isinstance(value, dict) else {'': value}
+def _list_cells(value: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return a figure's rows: numbers by name, with a column for each second name."""
     # a number by one name stands in a column without a head
     lines = {
         str(name): entry if isinstance(entry, dict) else {'': entry}
-        for name, entry in entries.items()
+        for name, entry in value.items()
     }
     heads = list(dict.fromkeys(head for line in lines.values() for head in line))
     rows = [

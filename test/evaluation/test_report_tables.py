@@ -85,6 +85,7 @@ def test_other_figures_have_tables_by_one_or_two_names():
         'iou_by_distance': {'0-10 m': {'road': 0.9, 'car': None}, '10-20 m': {'road': 0.8}},
         'occupancy': {'road_iou': 0.93, 'contact_f1': {'vehicles': 0.5}},
         'empty': {},
+        'frames_mismatched': 2,
     }
     del figures['bags']
     tables = re.findall('<h3>(.*?)</h3>(<table.*?</table>)', make_other_tables(figures))
@@ -95,6 +96,7 @@ def test_other_figures_have_tables_by_one_or_two_names():
             [['', 'road', 'car'], ['0-10 m', '0.9', '–'], ['10-20 m', '0.8', '']],
         ),
         ('occupancy', [['', '', 'vehicles'], ['road_iou', '0.93', ''], ['contact_f1', '', '0.5']]),
+        ('single figures', [['frames mismatched', '2']]),
     ]
 
 
