@@ -110,7 +110,7 @@ class BagTruth:
         return stamp_ns in self._messages
 
     def read(self, stamp_ns: int) -> npt.NDArray[np.uint8] | None:
-        """Return the (H, W) uint8 label of an image's stamp, None when there is none.
+        """Return the (H, W) uint8 label of an image's stamp, 255 unlabelled; None without one.
 
         Raises:
             UserError: The label message is damaged or no mono8 image.
@@ -119,12 +119,17 @@ class BagTruth:
         if raw is None:
             return None
         message = self._reader.decode(raw)
-        if raw.type_name != COMPRESSED_IMAGE_TYPE:
-            return read_label_message(message)
-        label = decode_png_channel(message, self.topic)
-        if label.dtype != np.uint8:
-            raise UserError(f'a label image has {label.dtype} pixels; expected 8 bits')
-        return label
+        if raw.type_name == COMPRESSED_IMAGE_TYPE:
+            label = decode_png_channel(message, self.topic)
+            if label.dtype != np.uint8:
+                raise UserError(f'a label image has {label.dtype} pixels; expected 8 bits')
+        else:
+            label = read_label_message(message)
+        ignore_id = self.label_space.ignore_id
+        if ignore_id == UNLABELLED_ID:
+            return label
+        # recordings of other tools keep the id that the space has for unlabelled pixels
+        return np.where(label == ignore_id, np.uint8(UNLABELLED_ID), label)
 
     def close(self) -> None:
         """Close the recording."""

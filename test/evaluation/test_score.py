@@ -149,6 +149,16 @@ def test_labels_with_equal_log_times_are_told_apart(tmp_path):
     truth.close()
 
 
+def test_unlabelled_id_of_the_label_space_becomes_255(tmp_path):
+    with BagWriter(tmp_path / 'bag', {LABEL_SPACE_KEY: 'camvid'}) as writer:
+        writer.add_topic(LABEL_TOPIC, 'sensor_msgs/msg/Image')
+        label = np.array([[0, 11, 255, 10]], np.uint8)
+        writer.write(LABEL_TOPIC, make_image(label, 'mono8', START_NS, 'c'), START_NS)
+    truth = score.BagTruth(tmp_path / 'bag')
+    assert truth.read(START_NS).tolist() == [[0, 255, 255, 10]]
+    truth.close()
+
+
 def test_bag_without_labels_or_space_is_an_error(tmp_path):
     write_labelled_bag(tmp_path / 'bag', label_space='')
     with pytest.raises(UserError, match='does not say which label space.*--label-space'):
