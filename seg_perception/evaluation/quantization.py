@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import helper
+from onnx import TensorProto, helper, numpy_helper
 
 from seg_perception.engines.contract import EngineError
 from seg_perception.engines.half_precision import drop_unused_constants, fold_constants
@@ -33,6 +33,7 @@ from seg_perception.pipeline import SegmentationPipeline
 
 Images = Sequence[np.ndarray]
 # Images by which NNCF ranks layers where too much was lost.
+MIN_HALF_VALUES = 256
 RANKING_IMAGES = 10
 
 
@@ -160,7 +161,34 @@ def finish_graph(graph: onnx.ModelProto, model: ModelFile) -> onnx.ModelProto:
         metadata = replace(metadata, precision=PRECISION, quantized_from=sha256)
     properties = {item.key: item.value for item in model.graph.metadata_props}
     helper.set_model_props(finished, properties | metadata.to_properties())
+    store_exact_halves(finished.graph)
+    # NNCF notes the shape of every value; whoever reads the file infers them anyway.
+    del finished.graph.value_info[:]
     return finished
+
+
+def store_exact_halves(graph: onnx.GraphProto) -> None:
+    """Store constants that float16 holds without rounding as such, each behind a cast.
+
+    Weights that stay in float come from a file of float16: the same graph in less space.
+    """
+    casts = []
+    for tensor in graph.initializer:
+        value = numpy_helper.to_array(tensor)
+        if value.dtype != np.float32 or value.size < MIN_HALF_VALUES:
+            continue
+        with np.errstate(over='ignore'):
+            half = value.astype(np.float16)
+        if not np.array_equal(half.astype(np.float32), value):
+            continue
+        wide = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(half, f'{wide}/float16'))
+        casts.append(
+            helper.make_node('Cast', [tensor.name], [wide], name=wide, to=TensorProto.FLOAT)
+        )
+    nodes = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*casts, *nodes])
 
 
 def count_quantised(graph: onnx.GraphProto) -> int:

@@ -14,7 +14,8 @@ import numpy as np
 import onnx
 import openvino
 import pytest
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from seg_perception.cli import main
 from seg_perception.engines import openvino_backend
@@ -27,6 +28,7 @@ from seg_perception.engines.openvino_backend import OpenVinoBackend, list_precis
 from seg_perception.engines.prelude import LOGITS, specialise
 from seg_perception.engines.select import EngineConfig, load_engine
 from seg_perception.engines.torch_backend import TorchBackend
+from seg_perception.evaluation.quantization import store_exact_halves
 from seg_perception.perception.frame import Frame
 from seg_perception.pipeline import SegmentationPipeline
 
@@ -192,3 +194,25 @@ def test_byte_products_are_read_from_the_cpu_flags(tmp_path, facts, known):
     (tmp_path / 'cpuinfo').write_text(facts)
     assert has_byte_products(tmp_path / 'cpuinfo') is known
     assert has_byte_products(tmp_path / 'none') is False
+
+
+def test_constants_that_float16_holds_are_stored_as_such_and_mean_the_same():
+    exact = np.arange(400, dtype=np.float32)
+    rounded = exact + np.float32(1e-4)
+    graph = helper.make_graph(
+        [
+            helper.make_node('Add', ['x', 'exact'], ['y']),
+            helper.make_node('Add', ['y', 'rounded'], ['z']),
+        ],
+        'sum',
+        [helper.make_tensor_value_info('x', TensorProto.FLOAT, [400])],
+        [helper.make_tensor_value_info('z', TensorProto.FLOAT, [400])],
+        [numpy_helper.from_array(exact, 'exact'), numpy_helper.from_array(rounded, 'rounded')],
+    )
+    store_exact_halves(graph)
+    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    assert types == {'exact/float16': TensorProto.FLOAT16, 'rounded': TensorProto.FLOAT}
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)])
+    onnx.checker.check_model(model)
+    (found,) = ReferenceEvaluator(model).run(None, {'x': exact})
+    np.testing.assert_array_equal(found, exact + exact + rounded)
