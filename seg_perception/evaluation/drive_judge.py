@@ -19,18 +19,21 @@ from seg_perception.evaluation.label_truth import open_truth
 from seg_perception.evaluation.metric import Metric
 from seg_perception.evaluation.panoptic_quality import PanopticQuality
 from seg_perception.evaluation.pixel_metrics import CalibrationMetric, ConfusionMetric
+from seg_perception.evaluation.score import make_fold_lut
 from seg_perception.evaluation.temporal import TemporalConsistency
 from seg_perception.evaluation.topics import DEPTH_TOPIC, PANOPTIC_TOPIC
 from seg_perception.perception.labels import LabelSpace
 
-# By the name that a user gives; each takes the label space of the truth.
-METRICS: dict[str, Callable[[LabelSpace], Metric]] = {
-    'iou': ConfusionMetric,
-    'ece': lambda space: CalibrationMetric(),
-    'boundary': BoundaryMetric,
-    'temporal': lambda space: TemporalConsistency(space),
-    'distance': DistanceIou,
-    'panoptic': PanopticQuality,
+# By the name that a user gives; each takes the label spaces of the truth and of the model.
+METRICS: dict[str, Callable[[LabelSpace, LabelSpace], Metric]] = {
+    'iou': lambda label_space, model_space: ConfusionMetric(label_space),
+    'ece': lambda label_space, model_space: CalibrationMetric(),
+    'boundary': lambda label_space, model_space: BoundaryMetric(label_space),
+    'temporal': lambda label_space, model_space: TemporalConsistency(model_space),
+    'distance': lambda label_space, model_space: DistanceIou(label_space),
+    'panoptic': lambda label_space, model_space: PanopticQuality(
+        label_space, make_fold_lut(label_space, model_space)
+    ),
 }
 
 
@@ -62,9 +65,11 @@ def choose_metrics(text: str) -> tuple[str, ...]:
     return names
 
 
-def make_metrics(names: Sequence[str], label_space: LabelSpace) -> list[Metric]:
-    """Return the metrics of these names."""
-    return [METRICS[name](label_space) for name in names]
+def make_metrics(
+    names: Sequence[str], label_space: LabelSpace, model_space: LabelSpace
+) -> list[Metric]:
+    """Return the metrics of these names, for truth and masks of these label spaces."""
+    return [METRICS[name](label_space, model_space) for name in names]
 
 
 def open_judge(
@@ -92,7 +97,11 @@ def open_judge(
             panoptic = BagImages(bag, PANOPTIC_TOPIC, tolerate_damage=True)
             opened.callback(panoptic.close)
         judge = FrameJudge(
-            make_metrics(metric_names, label_space), model_space, labels, depth, panoptic
+            make_metrics(metric_names, label_space, model_space),
+            model_space,
+            labels,
+            depth,
+            panoptic,
         )
         opened.pop_all()
     return judge, label_space

@@ -49,7 +49,9 @@ def build_result(
     label_space = find_common_space(drives)
     records = [record for drive in drives for record in drive.records]
     result: dict[str, Any] = {'schema': SCHEMA, **dict.fromkeys(FIGURES)}
-    result |= summarize_records(records, metric_names, label_space)
+    result |= summarize_records(
+        records, metric_names, label_space, drives[0].model_space
+    )
     result |= summarize_times(drives, records)
     palette = label_space.palette_array('rgb')[: label_space.num_classes]
     result['setup'] = setup | {
@@ -87,11 +89,14 @@ def find_common_space(drives: Sequence[DriveEvaluation]) -> LabelSpace:
 
 
 def summarize_records(
-    records: Sequence[FrameRecord], metric_names: Sequence[str], label_space: LabelSpace
+    records: Sequence[FrameRecord],
+    metric_names: Sequence[str],
+    label_space: LabelSpace,
+    model_space: LabelSpace,
 ) -> dict[str, Any]:
     """Return the figures of the metrics over any set of records, in any order."""
     figures: dict[str, Any] = {}
-    for metric in make_metrics(metric_names, label_space):
+    for metric in make_metrics(metric_names, label_space, model_space):
         rows = [record.metrics[metric.name] for record in records if metric.name in record.metrics]
         figures |= metric.summarize(rows)
     return figures

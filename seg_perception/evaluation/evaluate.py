@@ -23,14 +23,13 @@ from seg_perception.evaluation.drive_judge import TruthConfig, open_judge
 from seg_perception.evaluation.frame_record import UNREADABLE, FrameRecord
 from seg_perception.evaluation.frame_source import FrameSource, ReadFrame
 from seg_perception.evaluation.journal import Journal
-from seg_perception.evaluation.judge import FrameJudge
+from seg_perception.evaluation.judge import MAX_FAULTS, FrameJudge
 from seg_perception.perception.frame import Frame
 from seg_perception.perception.labels import LabelSpace
 from seg_perception.pipeline import SegmentationPipeline
 
 # Images between the network and the judge, the one that it judges included.
 _IN_FLIGHT = 3
-MAX_FAULTS = 20
 # Called with record, image, (H, W) uint8 mask and the judge, which has the truth; views all.
 Watcher = Callable[[FrameRecord, Frame, np.ndarray, FrameJudge], None]
 
@@ -64,6 +63,7 @@ class DriveEvaluation:
         bag: the recording.
         image_topic: camera topic that was read.
         label_space: in which is scored: that of the labels, without any the model's.
+        model_space: of the masks.
         frames_in_bag: images in the topic, of those that the limit leaves.
         records: of each of them, in order.
         faults: what is wrong with the recording, and the first reasons of images not scored.
@@ -76,6 +76,7 @@ class DriveEvaluation:
     bag: Path
     image_topic: str
     label_space: LabelSpace
+    model_space: LabelSpace
     frames_in_bag: int = 0
     records: list[FrameRecord] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -114,7 +115,7 @@ def evaluate_drive(
         topic = find_image_topic(reader, config.image_topic)
         count = reader.count_messages(topic)
         model_space = pipeline.engine.metadata.label_space
-        out = DriveEvaluation(config.bag, topic, model_space)
+        out = DriveEvaluation(config.bag, topic, model_space, model_space)
         out.frames_in_bag = min(count, config.limit) if config.limit else count
         judge, out.label_space = open_judge(config.bag, config.truth, model_space, metric_names)
         try:
@@ -135,7 +136,7 @@ def evaluate_drive(
     if damage:
         out.faults.append(damage)
     out.costs_ms = judge.costs_ms
-    out.faults += list_faults(out.records)
+    out.faults += judge.faults + list_faults(out.records)
     return out
 
 

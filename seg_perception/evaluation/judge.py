@@ -23,6 +23,8 @@ from seg_perception.evaluation.score import make_display_lut, make_fold_lut
 from seg_perception.perception.frame import Frame
 from seg_perception.perception.labels import LabelSpace
 
+MAX_FAULTS = 20
+
 
 class StampedImages(Protocol):
     """Further true images by stamp: depth in metres, panoptic ids."""
@@ -40,6 +42,7 @@ class FrameJudge:
     Attributes:
         costs_ms: by metric, what measuring each frame took.
         num_classes: of the label space in which is scored.
+        faults: what was wrong with depth or panoptic truth, each once.
 
     """
 
@@ -63,6 +66,7 @@ class FrameJudge:
         if truth is not None:
             self._fold_lut = make_fold_lut(truth.label_space, model_space)
             self._display_lut = make_display_lut(truth.label_space, model_space)
+        self.faults: list[str] = []
         self.costs_ms: dict[str, list[float]] = {metric.name: [] for metric in self._metrics}
 
     def judge(
@@ -86,8 +90,8 @@ class FrameJudge:
             truth=truth,
             folded=None if truth is None else self._fold_lut[mask],
             panoptic=panoptic,
-            true_panoptic=_read(self._panoptic, frame.stamp_ns, mask.shape),
-            depth_m=_read(self._depth, frame.stamp_ns, mask.shape),
+            true_panoptic=self._read('panoptic truth', self._panoptic, frame, mask.shape),
+            depth_m=self._read('depth', self._depth, frame, mask.shape),
         )
         metrics: dict[str, Rows] = {}
         for metric in self._metrics:
@@ -134,15 +138,24 @@ class FrameJudge:
             )
         return SCORED, '', truth
 
+    def _read(
+        self, what: str, source: StampedImages | None, frame: Frame, shape: tuple[int, ...]
+    ) -> np.ndarray | None:
+        """Return a further true image; one that cannot be used is named, and as good as none."""
+        if source is None:
+            return None
+        try:
+            image = source.read(frame.stamp_ns)
+        except UserError as error:
+            self._add_fault(f'{what}: {error}')
+            return None
+        if image is not None and image.shape != shape:
+            self._add_fault(
+                f'{what} is {image.shape[0]}x{image.shape[1]}, the image {shape[0]}x{shape[1]}'
+            )
+            return None
+        return image
 
-def _read(
-    source: StampedImages | None, stamp_ns: int, shape: tuple[int, ...]
-) -> np.ndarray | None:
-    """Return a further true image; one that is damaged or of another size is as good as none."""
-    if source is None:
-        return None
-    try:
-        image = source.read(stamp_ns)
-    except UserError:
-        return None
-    return image if image is not None and image.shape == shape else None
+    def _add_fault(self, fault: str) -> None:
+        if fault not in self.faults and len(self.faults) < MAX_FAULTS:
+            self.faults.append(fault)

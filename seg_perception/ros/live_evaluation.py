@@ -96,7 +96,7 @@ def evaluate_live(
     with BagReader(config.drive.bag, tolerate_damage=True) as reader:
         topic = find_image_topic(reader, config.drive.image_topic)
         count = reader.count_messages(topic)
-        out = DriveEvaluation(config.drive.bag, topic, model_space)
+        out = DriveEvaluation(config.drive.bag, topic, model_space, model_space)
         out.frames_in_bag = min(count, config.drive.limit) if config.drive.limit else count
         judge, out.label_space = open_judge(
             config.drive.bag, config.drive.truth, model_space, metric_names
@@ -112,7 +112,7 @@ def evaluate_live(
             judge.close()
         damage = reader.damage
     out.costs_ms = judge.costs_ms
-    out.faults = [damage] * bool(damage) + list_faults(out.records)
+    out.faults = [damage] * bool(damage) + judge.faults + list_faults(out.records)
     out.seconds = replay.duration_s
     return LiveEvaluation(out, replay, watcher, timeline)
 
