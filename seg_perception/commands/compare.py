@@ -18,8 +18,8 @@ B - A of every figure, with 95 % intervals.
 
 Frames of equal recording and stamp are compared. For the intervals, blocks of 1 s of consecutive
 frames are drawn at random 2000 times, the same for both: neighbouring frames show nearly the same
-and are no independent evidence. With less than 8 s in common the blocks are shorter and the
-intervals rough.
+and are no independent evidence. With less than 8 s in common the intervals are rough, with less
+than 4 s the blocks are shorter too.
 
 exit status:
   0  no regression

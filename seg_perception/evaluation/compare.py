@@ -17,7 +17,8 @@ import numpy as np
 
 from seg_perception.errors import UserError
 from seg_perception.evaluation.bootstrap import (
-    LEAST_BLOCKS,
+    BLOCK_S,
+    FEW_BLOCKS,
     RESAMPLES,
     Blocks,
     find_interval,
@@ -266,8 +267,8 @@ def _describe_blocks(what: str, blocks: Blocks) -> str:
     text = f'{what}: 95 % intervals from {RESAMPLES} draws of {blocks.count} blocks of {length}'
     if blocks.count < 2:
         return f'{what}: a single frame in common, no intervals, nothing is judged'
-    if blocks.count <= LEAST_BLOCKS:
-        return f'{text}; so few that the intervals are rough'
+    if blocks.count < FEW_BLOCKS or blocks.length_s < BLOCK_S:
+        return f'{text}; so short a drive makes intervals rough'
     return text
 
 

@@ -62,7 +62,7 @@ def test_blocks_do_not_need_stamps_in_order():
 
 
 @pytest.mark.parametrize(
-    ('frames', 'count', 'length_s'), [(20, 10, 0.25), (5, 5, 0.125), (1, 1, 1.0)]
+    ('frames', 'count', 'length_s'), [(40, 5, 1.0), (20, 5, 0.5), (5, 5, 0.125), (1, 1, 1.0)]
 )
 def test_a_short_drive_has_shorter_blocks(frames, count, length_s):
     stamps_ns = np.arange(frames) * 125_000_000
