@@ -14,6 +14,7 @@ import numpy as np
 from seg_perception.perception.frame import Frame, FrameError, FrameReader, StampMonitor
 from seg_perception.perception.overlay import draw_overlay
 from seg_perception.pipeline import SegmentationPipeline
+from seg_perception.ros.cv_bridge_images import convert_by_cv_bridge
 from seg_perception.ros.ground import GroundProducts
 from seg_perception.ros.messages import OutgoingImage
 from seg_perception.ros.products import ProductPublishers
@@ -61,7 +62,7 @@ class FrameProcessor:
         image_transport: str,
         ground: GroundProducts | None = None,
     ) -> None:
-        reader = FrameReader()
+        reader = FrameReader(convert_by_cv_bridge)
         self._read = reader.read_compressed if image_transport == COMPRESSED else reader.read_image
         self._pipeline = pipeline
         self._publishers = publishers

@@ -111,7 +111,7 @@ def test_buffer_is_reused_and_follows_the_size():
 @pytest.mark.parametrize(
     ('change', 'kind', 'message'),
     [
-        ({'encoding': 'bayer_rggb8'}, 'encoding', "'bayer_rggb8', .*: rgb8, bgr8, mono8"),
+        ({'encoding': 'nv24'}, 'encoding', "'nv24', .*: rgb8, bgr8, rgba8"),
         ({'encoding': ''}, 'encoding', "is '', expected"),
         ({'height': 0}, 'size', '7x0 pixels, expected at least 1x1'),
         ({'width': 0}, 'size', '0x5'),
