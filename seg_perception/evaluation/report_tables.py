@@ -72,8 +72,8 @@ def make_class_table(result: SavedResult) -> str:
     """Return a row per class: IoU, boundary F, share of the pixels, flicker, panoptic quality."""
     columns = []
     for key, header in _CLASS_COLUMNS.items():
-        values = result.figures.get(key)
-        if isinstance(values, dict) and any(is_number(v) for v in values.values()):
+        values = result.figures.get(key) or {}
+        if has_class_names(result.figures, key) and any(map(is_number, values.values())):
             columns.append(Column(header, values, key in ('per_class_share', 'flicker')))
     if not columns:
         return ''
@@ -148,7 +148,8 @@ def make_other_tables(figures: Mapping[str, Any]) -> str:
     left = {
         key.replace('_', ' '): value
         for key, value in figures.items()
-        if key not in _SHOWN and value is not None and value != {} and value != []
+        if value is not None and value != {} and value != []
+        and (key not in _SHOWN or key in _CLASS_COLUMNS and not has_class_names(figures, key))
     }
     tables = {name: _list_cells(value) for name, value in left.items() if isinstance(value, dict)}
     numbers = {name: value for name, value in left.items() if name not in tables}
@@ -218,6 +219,15 @@ def find_color(result: SavedResult, class_id: int) -> str:
         channels = [int(channel) & 255 for channel in palette[class_id]]
         return f'#{channels[0]:02x}{channels[1]:02x}{channels[2]:02x}'
     return '#808080'
+
+
+def has_class_names(figures: Mapping[str, Any], key: str) -> bool:
+    """Tell whether a figure has numbers by the classes that are scored.
+
+    Flicker is by the model's classes, which are others where the labels are coarser.
+    """
+    values = figures.get(key)
+    return isinstance(values, dict) and set(values) <= set(figures['setup']['class_names'])
 
 
 def is_number(value: Any) -> bool:

@@ -100,6 +100,13 @@ def test_other_figures_have_tables_by_one_or_two_names():
     ]
 
 
+def test_figures_by_other_classes_than_those_scored_have_their_own_table():
+    saved = make_saved(flicker={'road': 0.01, 'truck': 0.5}, category_iou={})
+    assert read_cells(make_class_table(saved))[0] == ['class', 'IoU']
+    assert '<h3>flicker</h3>' in make_other_tables(saved.figures)
+    assert 'per class iou' not in make_other_tables(saved.figures)
+
+
 def test_the_setup_names_model_machine_and_what_metrics_cost():
     rows = dict(read_cells(make_setup_table(make_saved().figures)))
     assert rows['model'] == 'models/m.onnx' and rows['cpu'] == 'a processor'
