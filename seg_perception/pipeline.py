@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seg_perception.perception.decode import MaskDecoder
+from seg_perception.perception.geometry import resize_grid
 
 if TYPE_CHECKING:
     from seg_perception.engines.engine import Engine
@@ -41,29 +42,34 @@ class SegmentationResult:
 class SegmentationPipeline:
     """Runs an engine and decodes its logits at the size of the camera image.
 
-    Not thread-safe: one pipeline belongs to one worker. Decoders are kept for the camera size
-    in use and rebuilt when the camera changes size.
+    Not thread-safe: one pipeline belongs to one worker. Decoders are kept for the camera and
+    output size in use and rebuilt when they change.
     """
 
     def __init__(self, engine: Engine) -> None:
         """Keep the engine; nothing is compiled before warm_up() or the first frame."""
         self.engine = engine
         self._decoder: MaskDecoder | None = None
-        self._decoder_size_px: tuple[int, int] | None = None
+        self._decoder_sizes_px: tuple[tuple[int, int], tuple[int, int]] | None = None
 
-    def warm_up(self, camera_size_px: tuple[int, int], channel_order: str = 'rgb') -> None:
-        """Compile engine and decoder for (height, width) images, so no frame pays for it."""
+    def warm_up(
+        self,
+        camera_size_px: tuple[int, int],
+        channel_order: str = 'rgb',
+        output_size_px: tuple[int, int] | None = None,
+    ) -> None:
+        """Compile engine and decoder for (height, width) images, so no frame pays for it.
+
+        Masks of another size than the camera's are `output_size_px`.
+        """
         height_px, width_px = camera_size_px
+        output_hw = output_size_px or camera_size_px
         self.engine.prepare(camera_size_px, channel_order)
-        decoder = self._decoder_for(camera_size_px)
+        decoder = self._decoder_for(camera_size_px, output_hw)
         decoder.warm_up()
         image = np.zeros((height_px, width_px, 3), np.uint8)
         logits = self.engine.infer(image, channel_order)
-        decoder.decode(
-            logits,
-            np.empty((height_px, width_px), np.uint8),
-            np.empty((height_px, width_px), np.uint8),
-        )
+        decoder.decode(logits, np.empty(output_hw, np.uint8), np.empty(output_hw, np.uint8))
 
     def process(
         self,
@@ -75,8 +81,9 @@ class SegmentationPipeline:
 
         Args:
             frame: the camera image, (H, W, 3) uint8.
-            mask_out: (H, W) uint8 buffer for the mask; a new one when None.
-            confidence_out: (H, W) uint8 buffer; no confidence is computed when None.
+            mask_out: (h, w) uint8 buffer for the mask; a new one of the image's size when None.
+                One of another size holds the mask stretched to it, sampled at its own pixels.
+            confidence_out: buffer of the mask's size; no confidence is computed when None.
 
         Raises:
             EngineError: the backend failed.
@@ -84,10 +91,12 @@ class SegmentationPipeline:
 
         """
         size_px = (frame.image.shape[0], frame.image.shape[1])
+        output_hw = size_px if mask_out is None else (mask_out.shape[0], mask_out.shape[1])
         start_s = time.perf_counter()
         logits = self.engine.infer(frame.image, frame.channel_order)
         inferred_s = time.perf_counter()
-        mask, confidence = self._decoder_for(size_px).decode(logits, mask_out, confidence_out)
+        decoder = self._decoder_for(size_px, output_hw)
+        mask, confidence = decoder.decode(logits, mask_out, confidence_out)
         decoded_s = time.perf_counter()
         timings_ms = {
             'inference': (inferred_s - start_s) * 1e3,
@@ -98,12 +107,16 @@ class SegmentationPipeline:
     def close(self) -> None:
         """Free the engine and its buffers."""
         self._decoder = None
-        self._decoder_size_px = None
+        self._decoder_sizes_px = None
         self.engine.close()
 
-    def _decoder_for(self, size_px: tuple[int, int]) -> MaskDecoder:
-        if self._decoder is None or self._decoder_size_px != size_px:
-            grid = self.engine.sampling_grid(size_px)
+    def _decoder_for(
+        self, camera_hw: tuple[int, int], output_hw: tuple[int, int]
+    ) -> MaskDecoder:
+        if self._decoder is None or self._decoder_sizes_px != (camera_hw, output_hw):
+            grid = self.engine.sampling_grid(camera_hw)
+            if output_hw != camera_hw:
+                grid = resize_grid(grid, output_hw)
             self._decoder = MaskDecoder(grid, self.engine.metadata.label_space.num_classes)
-            self._decoder_size_px = size_px
+            self._decoder_sizes_px = (camera_hw, output_hw)
         return self._decoder

@@ -190,6 +190,36 @@ def embed_crop(
     )
 
 
+def resize_grid(grid: SamplingGrid, output_hw: tuple[int, int]) -> SamplingGrid:
+    """Return the grid of an output of another size than the camera image, stretched over it.
+
+    Pixel centres are at whole numbers and edges half a pixel further out, as for an image that
+    is resized: output row v' is camera row (v' + 0.5) * H / h - 0.5.
+
+    Raises:
+        ValueError: the network saw only a part of the image, or an empty output.
+    """
+    _require_positive('output size', output_hw)
+    camera_hw = (grid.camera_height_px, grid.camera_width_px)
+    if grid.valid_region_px != (0, 0, *camera_hw):
+        raise ValueError(
+            f'the network saw only {grid.valid_region_px} of the image {camera_hw}; an output '
+            'of another size wants the whole image'
+        )
+    scale_y = grid.scale_y * camera_hw[0] / output_hw[0]
+    scale_x = grid.scale_x * camera_hw[1] / output_hw[1]
+    return replace(
+        grid,
+        camera_height_px=output_hw[0],
+        camera_width_px=output_hw[1],
+        scale_x=scale_x,
+        offset_x=grid.offset_x + 0.5 * (scale_x - grid.scale_x),
+        scale_y=scale_y,
+        offset_y=grid.offset_y + 0.5 * (scale_y - grid.scale_y),
+        valid_region_px=(0, 0, 0, 0),
+    )
+
+
 def _map_axis(
     camera_px: int, resized_px: int, pad_px: int, network_px: int, logits: int
 ) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from seg_perception.perception.geometry import (
     compute_logits_size,
     embed_crop,
     place_image,
+    resize_grid,
     sampling_grid,
 )
 
@@ -126,3 +127,25 @@ def test_a_crop_beyond_the_image_is_refused():
 def test_a_scale_that_is_not_positive_is_refused(scale):
     with pytest.raises(ValueError, match='sampling scale'):
         SamplingGrid(4, 4, 2, 2, scale, 0.0, 0.5, 0.0)
+
+
+@pytest.mark.parametrize('output_hw', [(16, 32), (7, 90), (128, 256)])
+def test_an_output_of_another_size_reads_the_logits_where_it_shows_them(output_hw):
+    grid = sampling_grid(place_image((64, 128), (96, 192)), (12, 24))
+    resized = resize_grid(grid, output_hw)
+    for row in range(output_hw[0]):
+        camera_row = (row + 0.5) * 64 / output_hw[0] - 0.5
+        expected = grid.scale_y * camera_row + grid.offset_y
+        assert resized.scale_y * row + resized.offset_y == pytest.approx(expected, abs=1e-12)
+    for column in range(output_hw[1]):
+        camera_column = (column + 0.5) * 128 / output_hw[1] - 0.5
+        expected = grid.scale_x * camera_column + grid.offset_x
+        assert resized.scale_x * column + resized.offset_x == pytest.approx(expected, abs=1e-12)
+    assert resized.valid_region_px == (0, 0, *output_hw)
+
+
+def test_the_own_size_is_the_same_grid_and_a_crop_cannot_be_resized():
+    grid = sampling_grid(place_image((64, 128), (96, 192)), (12, 24))
+    assert resize_grid(grid, (64, 128)) == grid
+    with pytest.raises(ValueError, match='the network saw only'):
+        resize_grid(embed_crop(grid, (100, 200), 3, 5), (32, 64))
