@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NetworkEntry:
-    """Where a network is built: `builder(variant, num_classes, **options)` in `module`."""
+    """Where a network is built: `builder(variant, num_classes, **options)` in `module`.
+
+    is_panoptic: returns logits, centres and offsets, not logits alone.
+    """
 
     name: str
     variants: tuple[str, ...]
     module: str
     builder: str
+    is_panoptic: bool = False
 
     def load_builder(self) -> Callable[..., nn.Module]:
         """Import the network's module (and torch) and return its builder."""
@@ -34,6 +38,13 @@ NETWORKS = {
     for entry in (
         NetworkEntry(
             'segnext', ('t', 's', 'b', 'l'), 'seg_perception.networks.segnext', 'build_segnext'
+        ),
+        NetworkEntry(
+            'axial_deeplab',
+            ('s', 'm', 'l', 'xl', 'nano'),
+            'seg_perception.networks.axial_deeplab',
+            'build_axial_deeplab',
+            is_panoptic=True,
         ),
     )
 }
