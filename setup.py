@@ -57,6 +57,7 @@ setup(
         ],
         # A desk: bags, scores, training.
         'bags': ['rosbags>=0.11', 'backports.zstd; python_version<"3.14"', 'lz4', 'tqdm'],
+        'fleet': ['ray>=2.52'],
         'train': ['torch>=2.4', 'safetensors', 'tqdm'],
         'quantize': ['nncf>=3', 'onnxruntime', 'openvino>=2024.4', 'rosbags>=0.11', 'tqdm'],
     },

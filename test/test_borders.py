@@ -68,6 +68,10 @@ def test_only_networks_training_and_torch_backend_import_torch():
     assert list_violations({'torch'}, allowed) == []
 
 
+def test_only_the_fleet_imports_ray():
+    assert list_violations({'ray'}, ('evaluation/fleet.py',)) == []
+
+
 def test_only_evaluation_reads_bags():
     assert list_violations({'rosbags'}, ('evaluation/',)) == []
 

@@ -15,6 +15,7 @@ from seg_perception.errors import UserError
 
 if TYPE_CHECKING:
     from seg_perception.engines.engine import Engine
+    from seg_perception.engines.select import EngineConfig
     from seg_perception.evaluation.labelled_split import SplitConfig
     from seg_perception.pipeline import SegmentationPipeline
 
@@ -71,29 +72,42 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--threads', type=int, default=0, help='CPU threads (default: all)')
 
 
+def make_engine_config(arguments: argparse.Namespace) -> EngineConfig:
+    """Return the engine of `add_engine_arguments`; raises UserError for an unknown model."""
+    from seg_perception.engines.select import EngineConfig
+    from seg_perception.resources import find_model
+
+    return EngineConfig(
+        model_path=str(find_model(arguments.model).absolute()),
+        backend=arguments.backend,
+        precision=arguments.precision,
+        height_px=arguments.input_size[0],
+        width_px=arguments.input_size[1],
+        fit=arguments.fit,
+        threads=arguments.threads,
+    )
+
+
 def load_pipeline(arguments: argparse.Namespace) -> tuple[Path, SegmentationPipeline]:
     """Return the model's file and the chain that runs it, of `add_engine_arguments`.
 
     Raises:
         UserError: No such model, or it cannot be run here.
     """
-    from seg_perception.engines.select import EngineConfig, load_engine
+    from seg_perception.engines.select import load_engine
     from seg_perception.pipeline import SegmentationPipeline
-    from seg_perception.resources import find_model
 
-    model_path = find_model(arguments.model)
-    engine = load_engine(
-        EngineConfig(
-            model_path=str(model_path),
-            backend=arguments.backend,
-            precision=arguments.precision,
-            height_px=arguments.input_size[0],
-            width_px=arguments.input_size[1],
-            fit=arguments.fit,
-            threads=arguments.threads,
-        )
-    )
-    return model_path, SegmentationPipeline(engine)
+    config = make_engine_config(arguments)
+    return Path(config.model_path), SegmentationPipeline(load_engine(config))
+
+
+def open_chain(config: EngineConfig) -> tuple[SegmentationPipeline, dict[str, Any]]:
+    """Return the chain of an engine, and `describe_engine` of it; raises UserError."""
+    from seg_perception.engines.select import load_engine
+    from seg_perception.pipeline import SegmentationPipeline
+
+    engine = load_engine(config)
+    return SegmentationPipeline(engine), describe_engine(Path(config.model_path), engine)
 
 
 def describe_engine(model_path: Path, engine: Engine) -> dict[str, Any]:

@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seg_perception.commands.arguments import (
     add_engine_arguments,
-    describe_engine,
-    load_pipeline,
+    make_engine_config,
+    open_chain,
     require_packages,
     show_progress,
 )
@@ -19,6 +20,7 @@ from seg_perception.errors import UserError
 
 if TYPE_CHECKING:
     from seg_perception.evaluation.evaluate import DriveConfig, DriveEvaluation
+    from seg_perception.evaluation.offline_job import OfflineJob, OfflineOutcome
     from seg_perception.evaluation.watchers import PictureKeeper
 
 NAME = 'evaluate'
@@ -32,14 +34,15 @@ with latency, drops, processor and memory.
   seg_perception evaluate out/street
   seg_perception evaluate out/camvid --model my_model.onnx --json score.json --report out/report
   seg_perception evaluate drives/*/ --config config/segnext.yaml --metrics iou,ece
+  seg_perception evaluate drives/*/ --engine ray --json score.json
   seg_perception evaluate out/street --mode live --rate 2 --report out/live
 
 An interrupted run with --json or --report goes on where it was when it is started again. A model
 of 19 Cityscapes classes on CamVid labels is scored in CamVid's 11 classes. Classes with less than
 0.1 % of the labelled pixels are left out of the mean.
 
-Exit status: 0 when all images were scored or had no label, 1 when some could not be, 2 when
-nothing could be done.
+Exit status: 0 when all images were scored or had no label, 1 when some images or bags could not
+be, 2 when nothing could be done.
 """
 REPORT_PICTURES = 60
 SHEET_PICTURES = 20
@@ -73,6 +76,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--rate', type=float, default=1.0, help='live: speed of the replay (default: 1)'
     )
     parser.add_argument('--clock', action='store_true', help='live: publish /clock')
+    parser.add_argument(
+        '--engine',
+        choices=('local', 'ray'),
+        default='local',
+        help='ray: share the bags out to worker processes (default: local)',
+    )
+    parser.add_argument(
+        '--address', default='', help='ray: of a running cluster (default: start one here)'
+    )
+    parser.add_argument(
+        '--workers', type=int, default=0, help='ray: worker processes (default: one per core)'
+    )
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the result here')
     parser.add_argument('--report', type=Path, metavar='DIR', help='write an HTML report here')
     parser.add_argument('--video', type=Path, metavar='FILE', help='write an overlay video (.mp4)')
@@ -86,11 +101,16 @@ def run(arguments: argparse.Namespace) -> int:
     require_packages('bags', 'rosbags', 'tqdm', 'cv2')
     if arguments.video is not None and len(arguments.bags) > 1:
         raise UserError('--video is of one bag; give one bag, or no --video')
+    if arguments.engine == 'local' and (arguments.address or arguments.workers):
+        raise UserError('--address and --workers belong to --engine ray')
+    if arguments.engine == 'ray' and (arguments.mode == 'live' or arguments.video is not None):
+        raise UserError('--mode live and --video are made here; leave out --engine ray')
     apply_config(arguments)
     result = run_live(arguments) if arguments.mode == 'live' else run_offline(arguments)
     if not result['frames_segmented']:
         return 2
-    return 1 if result['frames_unreadable'] or result['frames_mismatched'] else 0
+    failed = ('frames_unreadable', 'frames_mismatched', 'bags_failed')
+    return 1 if any(result.get(key) for key in failed) else 0
 
 
 def apply_config(arguments: argparse.Namespace) -> None:
@@ -118,39 +138,47 @@ def list_drives(arguments: argparse.Namespace) -> list[DriveConfig]:
 
 
 def run_offline(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Evaluate the bags one after the other and write what was asked for."""
-    from seg_perception.evaluation.drive_judge import choose_metrics
-    from seg_perception.evaluation.drive_result import build_result
-    from seg_perception.evaluation.offline_run import OfflineConfig, OfflineRun
-
-    metric_names, drives = choose_metrics(arguments.metrics), list_drives(arguments)
-    model_path, pipeline = load_pipeline(arguments)
-    try:
-        engine_facts = describe_engine(model_path, pipeline.engine)
-        setup = describe_setup(arguments.mode, engine_facts, pipeline.engine.description)
-        offline = OfflineRun(
-            pipeline,
-            OfflineConfig(
-                metric_names=metric_names,
-                identity=engine_facts | {'version': setup['version']},
-                journal_folder=choose_journal_folder(arguments),
-                spaced_pictures=count_pictures(arguments),
-                with_worst=arguments.report is not None,
-                video=arguments.video,
-            ),
-        )
-        done = [
-            offline.evaluate(
-                drive, lambda items, total: show_progress(items, 'evaluate', total, 'image')
-            )
-            for drive in drives
-        ]
-    finally:
-        pipeline.close()
-    result = build_result([drive for drive, _ in done], metric_names, setup)
-    write_outputs(arguments, result, [keeper for _, keeper in done])
-    offline.discard_journals()
+    """Evaluate the bags here or on a cluster, and write what was asked for."""
+    job = make_job(arguments)
+    outcome = evaluate_job(arguments, job)
+    facts = outcome.facts
+    setup = describe_setup(arguments.mode, facts.values, facts.description)
+    result = outcome.build_result(job.config.metric_names, setup)
+    write_outputs(arguments, result, outcome.keepers)
+    outcome.discard_journals()
     return result
+
+
+def make_job(arguments: argparse.Namespace) -> OfflineJob:
+    """Return what is evaluated offline, and how."""
+    from seg_perception.evaluation.drive_judge import choose_metrics
+    from seg_perception.evaluation.offline_job import OfflineJob
+    from seg_perception.evaluation.offline_run import OfflineConfig
+
+    config = OfflineConfig(
+        metric_names=choose_metrics(arguments.metrics),
+        journal_folder=choose_journal_folder(arguments),
+        spaced_pictures=count_pictures(arguments),
+        with_worst=arguments.report is not None,
+        video=arguments.video,
+    )
+    return OfflineJob(list_drives(arguments), config, make_engine_config(arguments), open_chain)
+
+
+def evaluate_job(arguments: argparse.Namespace, job: OfflineJob) -> OfflineOutcome:
+    """Evaluate a job with the engine that was asked for: this process, or Ray."""
+    from seg_perception.evaluation.offline_job import evaluate_here
+
+    def show(items: Iterable, total: int) -> Iterable:
+        return show_progress(items, 'evaluate', total, 'image')
+
+    if arguments.engine == 'local':
+        return evaluate_here(job, show)
+    require_packages('fleet', 'ray')
+    from seg_perception.evaluation.fleet import FleetConfig, evaluate_on_ray
+
+    fleet = FleetConfig(arguments.address, arguments.workers, arguments.threads)
+    return evaluate_on_ray(job, fleet, show)
 
 
 def run_live(arguments: argparse.Namespace) -> dict[str, Any]:

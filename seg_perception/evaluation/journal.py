@@ -77,12 +77,6 @@ class Journal:
             self._file.close()
             self._file = None
 
-    def discard(self) -> None:
-        """Close and remove the file: the result is written elsewhere."""
-        self.close()
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
-
     def _write(self, text: str) -> None:
         assert self._file is not None
         try:

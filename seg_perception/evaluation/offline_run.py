@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class OfflineConfig:
     """
 
     metric_names: Sequence[str]
-    identity: dict[str, Any]
+    identity: dict[str, Any] = field(default_factory=dict)
     journal_folder: Path | None = None
     spaced_pictures: int = 0
     with_worst: bool = False
@@ -52,7 +52,6 @@ class OfflineRun:
     def __init__(self, pipeline: SegmentationPipeline, config: OfflineConfig) -> None:
         self._pipeline = pipeline
         self._config = config
-        self._journals: list[Journal] = []
 
     def evaluate(
         self,
@@ -90,20 +89,18 @@ class OfflineRun:
             )
         return evaluation, keeper
 
-    def discard_journals(self) -> None:
-        """Remove the journals: the result is written."""
-        for journal in self._journals:
-            journal.discard()
+    def find_journal(self, drive: DriveConfig, image_topic: str) -> Path | None:
+        """Return the file of a recording's records, None where they are not kept in a file."""
+        if self._config.journal_folder is None:
+            return None
+        # Records of the same recording under other settings have a file of their own.
+        header = describe_drive(drive, image_topic, self._config)
+        digest = hashlib.sha256(repr(sorted(header.items())).encode()).hexdigest()[:16]
+        return self._config.journal_folder / f'{drive.bag.name}.{digest}.part.jsonl'
 
     def _open_journal(self, drive: DriveConfig, image_topic: str) -> Journal:
-        path, header = None, describe_drive(drive, image_topic, self._config)
-        if self._config.journal_folder is not None:
-            # Records of the same recording under other settings have a file of their own.
-            digest = hashlib.sha256(repr(sorted(header.items())).encode()).hexdigest()[:16]
-            path = self._config.journal_folder / f'{drive.bag.name}.{digest}.part.jsonl'
-        journal = Journal(path, header)
-        self._journals.append(journal)
-        return journal
+        path = self.find_journal(drive, image_topic)
+        return Journal(path, describe_drive(drive, image_topic, self._config))
 
 
 def describe_drive(

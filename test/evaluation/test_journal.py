@@ -92,10 +92,3 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(UserError, match='cannot write .*part.jsonl'):
         Journal(tmp_path / 'file' / 'part.jsonl', HEADER)
-
-
-def test_discard_removes_the_file(tmp_path):
-    path = tmp_path / 'part.jsonl'
-    write(path)
-    Journal(path, HEADER).discard()
-    assert not path.exists()
