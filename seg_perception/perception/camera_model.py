@@ -22,6 +22,9 @@ from seg_perception.errors import UserError
 # Lengths of D that each model of sensor_msgs/distortion_models.hpp may have; 0 is no distortion.
 _LENGTHS = {'plumb_bob': (0, 4, 5), 'rational_polynomial': (0, 4, 5, 8), 'equidistant': (4,)}
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+# Beyond these the numbers are damage, and unit rays come out as zero: no lens is that long.
+_LARGEST_PX = 1e7
+_SMALLEST_FOCAL_PX = 1e-3
 _ITERATIONS = 25
 _CONVERGED = 1e-7  # of the image plane at distance 1: some 1e-4 px
 _ASPECT_TOLERANCE = 0.02  # a scaled image may be rounded to whole pixels, a cropped one is another
@@ -78,6 +81,12 @@ class CameraModel:
             raise CameraModelError(
                 f'focal length (fx, fy) is {self.focal_px} px, expected both above 0: the camera '
                 'is not calibrated; calibrate it or give its calibration file to its driver'
+            )
+        largest_px = max(map(abs, (*self.focal_px, *self.center_px)))
+        if largest_px > _LARGEST_PX or min(self.focal_px) < _SMALLEST_FOCAL_PX:
+            raise CameraModelError(
+                f'focal length (fx, fy) is {self.focal_px} px and principal point (cx, cy) '
+                f'{self.center_px} px, expected pixels of an image; K or P of camera_info is damaged'
             )
         turn = np.reshape(self.rotation, (3, 3))
         if not np.allclose(turn @ turn.T, np.eye(3), atol=1e-4):
