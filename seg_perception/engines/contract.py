@@ -92,7 +92,7 @@ class ModelMetadata:
         label_space: names and colours of the classes, in the order of the logits.
         input: the input contract that the file was exported for.
         name: of the model, for reports and diagnostics.
-        network: 'name', 'variant' and 'rank' of the network, enough to build it again.
+        network: 'name', 'variant' and what else it takes to build the network again.
         stride: pixels of the network input per logit.
         precision: type in which the graph computes: 'f32' (weights are stored as float16), or
             'int8' where convolutions are quantised.

@@ -133,7 +133,7 @@ def build_network(model: ModelFile, precision: str) -> Any:
     """
     import torch
 
-    from seg_perception.networks.deploy import build_deployed
+    from seg_perception.networks.deployment import build_deployed
     from seg_perception.networks.half_precision import convert_layers
 
     if is_int8(model):

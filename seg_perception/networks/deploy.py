@@ -234,6 +234,11 @@ class DeploySegNeXt(nn.Module):
         self.backbone = DeployEncoder(variant)
         self.decode_head = DeployHead(variant, num_classes, rank)
 
+    @property
+    def float32_layers(self) -> tuple[nn.Module, ...]:
+        """Layers that stay in float32 when the others compute in a half type."""
+        return (self.decode_head.ham_out, self.decode_head.conv_seg)
+
     def forward(self, image: Tensor) -> Tensor:
         """Segment (N, 3, H, W) normalised RGB.
 

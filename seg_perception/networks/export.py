@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch import nn
 
 from seg_perception import __version__
 from seg_perception.engines.contract import EngineError, InputContract, ModelMetadata
@@ -27,13 +28,7 @@ from seg_perception.engines.prelude import (
 )
 from seg_perception.engines.select import EngineConfig, load_engine
 from seg_perception.errors import UserError
-from seg_perception.networks.deploy import (
-    DeploySegNeXt,
-    build_deployed,
-    describe_network,
-    fold_segnext,
-)
-from seg_perception.networks.segnext import SegNeXt
+from seg_perception.networks.deployment import build_deployed, describe_network, fold_network
 
 # Weights of fewer values stay float32: nothing is saved, and biases and norms stay exact.
 MIN_HALF_VALUES = 1024
@@ -68,7 +63,7 @@ class ExportReport:
 
 
 def write_model(
-    network: SegNeXt, metadata: ModelMetadata, path: str | os.PathLike[str]
+    network: nn.Module, metadata: ModelMetadata, path: str | os.PathLike[str]
 ) -> ExportReport:
     """Export a trained network to a file and compare the file with the network.
 
@@ -80,7 +75,7 @@ def write_model(
     """
     path = Path(path)
     folded = replace(metadata, network=describe_network(network), folded=True)
-    content = export_network(fold_segnext(network), folded).SerializeToString()
+    content = export_network(fold_network(network), folded).SerializeToString()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix='.tmp')
@@ -98,7 +93,7 @@ def write_model(
     return replace(report, path=path)
 
 
-def compare_with_network(path: Path, network: SegNeXt) -> ExportReport:
+def compare_with_network(path: Path, network: nn.Module) -> ExportReport:
     """Run a model file and the network it came from on the same noise, at the file's size.
 
     Raises:
@@ -112,7 +107,7 @@ def compare_with_network(path: Path, network: SegNeXt) -> ExportReport:
         found = engine.infer(image, 'rgb').copy()
     finally:
         engine.close()
-    rounded = build_deployed(model.metadata.network, network.num_classes)
+    rounded = build_deployed(model.metadata.network, model.metadata.label_space.num_classes)
     weights = model.read_weights()
     rounded.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
     expected = compute_logits(rounded, image, contract)
@@ -136,9 +131,7 @@ def compare_with_network(path: Path, network: SegNeXt) -> ExportReport:
     )
 
 
-def compute_logits(
-    network: torch.nn.Module, image: np.ndarray, contract: InputContract
-) -> np.ndarray:
+def compute_logits(network: nn.Module, image: np.ndarray, contract: InputContract) -> np.ndarray:
     """Run a network on an RGB image (H, W, 3) uint8 of its input size: (C, h, w) float32."""
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float()
     mean = torch.tensor(contract.mean_rgb).reshape(1, 3, 1, 1)
@@ -159,7 +152,7 @@ def draw_noise(size_hw: tuple[int, int]) -> np.ndarray:
     return image.astype(np.uint8)
 
 
-def export_network(deployed: DeploySegNeXt, metadata: ModelMetadata) -> onnx.ModelProto:
+def export_network(deployed: nn.Module, metadata: ModelMetadata) -> onnx.ModelProto:
     """Return the model file of a deployed network.
 
     Input 'image' (height, width, 3) uint8 of any size, output 'logits'
@@ -178,7 +171,7 @@ def export_network(deployed: DeploySegNeXt, metadata: ModelMetadata) -> onnx.Mod
     return model
 
 
-def trace_network(deployed: DeploySegNeXt) -> onnx.ModelProto:
+def trace_network(deployed: nn.Module) -> onnx.ModelProto:
     """Write the network alone, NORMALISED (1, 3, H, W) to LOGITS, for all H and W."""
     example = torch.zeros(1, 3, 64, 96)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():

@@ -13,24 +13,20 @@ import torch
 from torch import Tensor, nn
 
 from seg_perception.engines.contract import EngineError
-from seg_perception.networks.deploy import (
-    DeployBlock,
-    DeploySegNeXt,
-    PlaneNorm,
-    TokenGroupNorm,
-)
+from seg_perception.networks.deploy import DeployBlock, PlaneNorm, TokenGroupNorm
 
 
-def convert_layers(network: DeploySegNeXt, dtype: torch.dtype) -> None:
-    """Change the type of the layers, in place; input and logits stay float32.
+def convert_layers(network: nn.Module, dtype: torch.dtype) -> None:
+    """Change the type of a deployed network's layers, in place; input and logits stay float32.
 
     Raises:
         EngineError: a weight is beyond the range of the type.
     """
-    head = network.decode_head
-    kept = (head.ham_out, head.conv_seg)
+    kept: tuple[nn.Module, ...] = network.float32_layers  # type: ignore[assignment]
     for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear) and module not in kept:
+        if module in kept:
+            module.register_forward_pre_hook(make_cast(torch.float32))
+        elif isinstance(module, nn.Conv2d | nn.Linear):
             require_range(name, module, dtype)
             module.to(dtype)
             module.register_forward_pre_hook(make_cast(dtype))

@@ -46,6 +46,9 @@ NETWORKS = {
             'build_axial_deeplab',
             is_panoptic=True,
         ),
+        NetworkEntry(
+            'sanet', ('r18', 'r50', 'r101'), 'seg_perception.networks.sanet', 'build_sanet'
+        ),
     )
 }
 
