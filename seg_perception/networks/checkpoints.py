@@ -31,6 +31,7 @@ from seg_perception.networks.segnext import (
     build_segnext,
     identify_segnext,
 )
+from seg_perception.networks.unfold import complete_weights
 
 BASES_KEY = 'decode_head.hamburger.ham.bases'
 KEYS_SHOWN = 3
@@ -92,6 +93,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
     The wrappers `state_dict` and `model` and the prefix `module.` are taken off, metadata is
     left out; the keys are otherwise the file's. The content decides the format, not the name.
+    A shipped model's file takes its matrices from the model file beside it (see `unfold`).
     Raises UserError when the file is missing, not a checkpoint, damaged or without tensors.
     """
     path = Path(path)
@@ -103,7 +105,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         if start[:2] in (b'PK', PICKLE_PROTOCOL_2):
             content = load_pickle(path)
         elif start[8:] == b'{':
-            content = load_file(path)
+            content = complete_weights(path, load_file(path))
         else:
             raise UserError(
                 f'{path} is not a checkpoint: expected safetensors or a file of torch.save, '
