@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from seg_perception.errors import UserError
-from seg_perception.networks import deploy, deploy_sanet
+from seg_perception.networks import deploy, deploy_sanet, segvit
 from seg_perception.networks.sanet import SANet
 from seg_perception.networks.segnext import SegNeXt
 
@@ -43,6 +43,9 @@ DEPLOYMENTS = {
         deploy_sanet.describe_sanet,
         deploy_sanet.fold_sanet,
         deploy_sanet.build_deployed_sanet,
+    ),
+    segvit.NAME: Deployment(
+        segvit.SegViT, segvit.describe_segvit, segvit.fold_segvit, segvit.build_deployed_segvit
     ),
 }
 

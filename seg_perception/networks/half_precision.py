@@ -32,7 +32,7 @@ def convert_layers(network: nn.Module, dtype: torch.dtype) -> None:
             module.register_forward_pre_hook(make_cast(dtype))
         elif isinstance(module, DeployBlock):
             module.shortcut_scale.data = module.shortcut_scale.data.to(dtype)
-        elif isinstance(module, PlaneNorm | TokenGroupNorm):
+        elif isinstance(module, PlaneNorm | TokenGroupNorm | nn.LayerNorm):
             module.register_forward_pre_hook(make_cast(torch.float32))
 
 

@@ -49,6 +49,12 @@ NETWORKS = {
         NetworkEntry(
             'sanet', ('r18', 'r50', 'r101'), 'seg_perception.networks.sanet', 'build_sanet'
         ),
+        NetworkEntry(
+            'segvit',
+            ('s', 'b', 'l', 's_shrunk', 'l_shrunk'),
+            'seg_perception.networks.segvit',
+            'build_segvit',
+        ),
     )
 }
 
