@@ -15,6 +15,7 @@ SHARE_FILES = [
     'share/ament_index/resource_index/packages/seg_perception',
     'share/seg_perception/package.xml',
     'share/seg_perception/launch/segnext.launch.py',
+    'share/seg_perception/launch/replay.launch.py',
     'share/seg_perception/config/segnext.yaml',
     'share/seg_perception/config/fastdds.xml',
     'share/seg_perception/config/foxglove_layout.json',
