@@ -35,7 +35,7 @@ from seg_perception.networks.unfold import complete_weights
 
 BASES_KEY = 'decode_head.hamburger.ham.bases'
 KEYS_SHOWN = 3
-NOT_ENCODER = ('head.', 'decode_head.')  # the classifier of ImageNet files, of whole networks
+NOT_ENCODER = ('head.', 'decode_head.', 'fc.')  # of ImageNet files, of whole networks
 LEGACY_PICKLES = 4  # magic number, protocol, system information, the object
 PICKLE_PROTOCOL_2 = b'\x80\x02'
 READ_ERRORS = (
@@ -209,8 +209,10 @@ def load_weights(network: nn.Module, source: Source) -> None:
     network.load_state_dict(canonicalise_keys(state))
 
 
-def load_encoder_weights(network: SegNeXt, source: Source) -> tuple[str, ...]:
-    """Load the encoder alone, from an ImageNet encoder file or from a whole network's.
+def load_encoder_weights(network: nn.Module, source: Source) -> tuple[str, ...]:
+    """Load the encoder (`backbone`) alone, from an ImageNet file or from a whole network's.
+
+    Files for SegNeXt hold an MSCAN, files for SANet a ResNet with torchvision's keys.
 
     Returns what the source held besides, for example ('head (tensors: 2)',): a classifier or a
     decode head, which is not used. Raises UserError for a source without such an encoder, and for
@@ -224,16 +226,17 @@ def load_encoder_weights(network: SegNeXt, source: Source) -> tuple[str, ...]:
         else:
             encoder[key.removeprefix('backbone.')] = tensor
     unused += [key.partition('.')[0] for key in state if key.startswith('auxiliary_head.')]
-    if identify_segnext(state) is None:
+    if isinstance(network, SegNeXt) and identify_segnext(state) is None:
         keys = ', '.join(list(state)[:KEYS_SHOWN])
         raise UserError(
             f'{name} holds no MSCAN encoder of SegNeXt t, s, b or l: its first keys are {keys}; '
             'expected patch_embed1.*, block1.* and so on, with or without backbone. in front'
         )
-    differences = list_differences(network.backbone.state_dict(), encoder)
+    backbone = network.get_submodule('backbone')
+    differences = list_differences(backbone.state_dict(), encoder)
     if differences:
         raise UserError(describe_mismatch(network, name, state, differences, whole=False))
-    network.backbone.load_state_dict(encoder)
+    backbone.load_state_dict(encoder)
     return tuple(f'{part} (tensors: {unused.count(part)})' for part in sorted(set(unused)))
 
 
@@ -292,7 +295,7 @@ def describe_mismatch(
     whole: bool = True,
 ) -> str:
     """Say in one message what differs and how to fix it."""
-    target = type(network).__name__
+    target = type(network).__name__ if whole else f'the encoder of {type(network).__name__}'
     wanted = None
     if isinstance(network, SegNeXt):
         rank, classes = network.rank, network.num_classes
@@ -301,13 +304,15 @@ def describe_mismatch(
     shown = '\n  '.join(differences[:KEYS_SHOWN])
     more = len(differences) - KEYS_SHOWN
     rest = f'\n  and {more} more' if more > 0 else ''
-    advice = advise(wanted, identify_segnext(state), whole)
+    advice = 'Use a file of the same network and variant'
+    if wanted is not None:
+        advice = advise(wanted, identify_segnext(state), whole)
     return f'{name} does not fit {target}:\n  {shown}{rest}\n{advice}'
 
 
-def advise(wanted: SegNeXtIdentity | None, found: SegNeXtIdentity | None, whole: bool) -> str:
+def advise(wanted: SegNeXtIdentity, found: SegNeXtIdentity | None, whole: bool) -> str:
     """Say how to make a network and a file agree."""
-    if wanted is None or found is None:
+    if found is None:
         return 'No SegNeXt variant has such weights: use a SegNeXt checkpoint'
     if whole and found.num_classes is None:
         return f'It holds the encoder alone of {found.text}: load it as encoder weights'
