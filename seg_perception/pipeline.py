@@ -9,6 +9,7 @@ what runs on the robot.
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,15 +43,16 @@ class SegmentationResult:
 class SegmentationPipeline:
     """Runs an engine and decodes its logits at the size of the camera image.
 
-    Not thread-safe: one pipeline belongs to one worker. Decoders are kept for the camera and
-    output size in use and rebuilt when they change.
+    Not thread-safe: one pipeline belongs to one worker. Decoders are kept for as many sizes of
+    camera and output as the engine keeps compiled, so cameras of several sizes may take turns.
     """
 
     def __init__(self, engine: Engine) -> None:
         """Keep the engine; nothing is compiled before warm_up() or the first frame."""
         self.engine = engine
-        self._decoder: MaskDecoder | None = None
-        self._decoder_sizes_px: tuple[tuple[int, int], tuple[int, int]] | None = None
+        self._decoders: OrderedDict[tuple[tuple[int, int], tuple[int, int]], MaskDecoder] = (
+            OrderedDict()
+        )
 
     def warm_up(
         self,
@@ -106,17 +108,21 @@ class SegmentationPipeline:
 
     def close(self) -> None:
         """Free the engine and its buffers."""
-        self._decoder = None
-        self._decoder_sizes_px = None
+        self._decoders.clear()
         self.engine.close()
 
     def _decoder_for(
         self, camera_hw: tuple[int, int], output_hw: tuple[int, int]
     ) -> MaskDecoder:
-        if self._decoder is None or self._decoder_sizes_px != (camera_hw, output_hw):
+        sizes_px = (camera_hw, output_hw)
+        decoder = self._decoders.get(sizes_px)
+        if decoder is None:
             grid = self.engine.sampling_grid(camera_hw)
             if output_hw != camera_hw:
                 grid = resize_grid(grid, output_hw)
-            self._decoder = MaskDecoder(grid, self.engine.metadata.label_space.num_classes)
-            self._decoder_sizes_px = (camera_hw, output_hw)
-        return self._decoder
+            decoder = MaskDecoder(grid, self.engine.metadata.label_space.num_classes)
+            self._decoders[sizes_px] = decoder
+            while len(self._decoders) > self.engine.max_sizes:
+                self._decoders.popitem(last=False)
+        self._decoders.move_to_end(sizes_px)
+        return decoder

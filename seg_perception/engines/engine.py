@@ -35,9 +35,9 @@ from seg_perception.perception.geometry import (
 )
 
 LOGGER = logging.getLogger(__name__)
-# Compiled cameras that are kept: a rig of a few cameras does not compile again at each frame,
-# and a camera that changes size all the time does not fill the memory (150 MB each at 512x1024).
-MAX_SESSIONS = 4
+# Compiled sizes that are kept besides one for each camera: cameras do not compile again at each
+# frame, and one that changes size all the time does not fill the memory (150 MB each at 512x1024).
+SPARE_SESSIONS = 3
 
 
 class Engine:
@@ -52,6 +52,7 @@ class Engine:
     Attributes:
         metadata: the model file's.
         input: the input contract in use, the file's with the sizes that were asked for.
+        max_sizes: camera sizes, in a channel order, that stay compiled.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Engine:
         contract: InputContract,
         choose_next: Callable[[BackendUnavailableError], BackendChoice] | None = None,
         choose_stand_in: Callable[[], BackendChoice | None] | None = None,
+        cameras: int = 1,
     ) -> None:
         """Keep the backend; nothing is compiled before `prepare` or the first image.
 
@@ -72,11 +74,13 @@ class Engine:
                 when it compiles; raises EngineError where there is none.
             choose_stand_in: loads what runs while this one builds, None where nothing can.
                 Without it images wait for a build.
+            cameras: how many take turns, each of a size that may be its own.
         """
         self.metadata = metadata
         self.input = contract
         self._choose_next = choose_next
         self._choose_stand_in = choose_stand_in
+        self.max_sizes = cameras + SPARE_SESSIONS
         self._sessions: OrderedDict[CameraKey, Session] = OrderedDict()
         self._is_closed = False
         self._waited_for: BuildWatch | None = None
@@ -261,7 +265,7 @@ class Engine:
 
     def _keep(self, key: CameraKey, session: Session) -> None:
         self._sessions[key] = session
-        while len(self._sessions) > MAX_SESSIONS:
+        while len(self._sessions) > self.max_sizes:
             self._sessions.popitem(last=False)[1].close()
 
     def _compile(self, request: CompileRequest, may_build: bool) -> Session:
@@ -316,7 +320,8 @@ class Engine:
         if self._stand_in is None and self._choose_stand_in is not None:
             choice = self._choose_stand_in()
             if choice is not None:
-                self._stand_in = Engine(choice, self.metadata, self.input)
+                cameras = self.max_sizes - SPARE_SESSIONS
+                self._stand_in = Engine(choice, self.metadata, self.input, cameras=cameras)
         if self._stand_in is None:
             LOGGER.warning('engine: nothing runs while %s builds', self.backend_name)
             return False

@@ -84,6 +84,7 @@ class EngineConfig:
             is not available, instead of raising.
         build_in_background: where an engine has to be built for minutes, run on the next
             backend that does not until it is ready; where there is none, wait.
+        cameras: how many share the engine; the size of each stays compiled.
     """
 
     model_path: str
@@ -96,6 +97,7 @@ class EngineConfig:
     dla_core: int = -1
     allow_fallback: bool = True
     build_in_background: bool = False
+    cameras: int = 1
 
 
 def load_engine(config: EngineConfig) -> Engine:
@@ -119,7 +121,12 @@ def load_engine(config: EngineConfig) -> Engine:
     chooser = BackendChooser(config, model)
     choose_stand_in = chooser.choose_stand_in if config.build_in_background else None
     return Engine(
-        chooser.choose(), model.metadata, contract, chooser.choose_after, choose_stand_in
+        chooser.choose(),
+        model.metadata,
+        contract,
+        chooser.choose_after,
+        choose_stand_in,
+        config.cameras,
     )
 
 

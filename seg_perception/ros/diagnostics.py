@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from seg_perception.ros.statistics import Percentiles, Snapshot
 
@@ -38,7 +37,7 @@ class EngineFacts:
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """The node's own state, as far as diagnostics judge it."""
+    """The node's own state and that of one camera, as far as diagnostics judge it."""
 
     state: str
     engine: EngineFacts
@@ -89,6 +88,11 @@ def list_warnings(snapshot: Snapshot, facts: NodeFacts) -> list[str]:
         warnings.append(
             f'no camera image on {facts.image_topic} for {silent_s:.1f} s '
             f'({facts.publisher_count} publishers)'
+        )
+    if facts.publisher_count > 1:
+        warnings.append(
+            f'{facts.publisher_count} publishers on {facts.image_topic}: the masks of all are on '
+            'one topic'
         )
     if facts.incompatible_qos:
         warnings.append(facts.incompatible_qos)
@@ -163,27 +167,25 @@ def format_number(value: float) -> str:
     return f'{value:.2f}' if math.isfinite(value) else 'n/a'
 
 
-def build_diagnostics(
-    snapshot: Snapshot, facts: NodeFacts, node_name: str, hardware_id: str, stamp: Any
-) -> DiagnosticArray:
-    """Return the message for /diagnostics.
+def build_status(
+    snapshot: Snapshot, facts: NodeFacts, node_name: str, hardware_id: str, camera: str = ''
+) -> DiagnosticStatus:
+    """Return the status of one camera for /diagnostics.
 
     Args:
-        snapshot: counters and times.
+        snapshot: its counters and times.
         facts: the node's state.
-        node_name: full name of the node; the status is called '<node name>: segmentation'.
+        node_name: full name of the node.
         hardware_id: the camera's frame_id, '' before its first image.
-        stamp: builtin_interfaces/Time of now.
+        camera: its name. The status is called '<node name>: segmentation', and with a name
+            '<node name>: segmentation <camera>'.
 
     """
     level, message = judge(snapshot, facts)
-    status = DiagnosticStatus(
+    return DiagnosticStatus(
         level=level,
-        name=f'{node_name.lstrip("/")}: segmentation',
+        name=f'{node_name.lstrip("/")}: segmentation {camera}'.rstrip(),
         message=message,
         hardware_id=hardware_id,
         values=[KeyValue(key=key, value=value) for key, value in list_values(snapshot, facts)],
     )
-    array = DiagnosticArray(status=[status])
-    array.header.stamp = stamp
-    return array

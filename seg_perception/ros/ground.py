@@ -39,8 +39,10 @@ from seg_perception.ros.ground_trouble import (
     GroundError,
     GroundStatistics,
 )
+from seg_perception.ros.log_bridge import find_logger
 from seg_perception.ros.occupancy_parameters import GroundSettings
 from seg_perception.ros.throttle import ThrottledLog
+from seg_perception.ros.transform_tree import TransformTree
 
 # Tables serve a pose that differs by no more: 1 m of the range at 25 m, from 1.5 m above.
 NEAR_M, NEAR_RAD = 0.02, 0.0025
@@ -50,19 +52,37 @@ _WARM_UP_POSE = CameraPose(z_m=1.5, pitch_rad=0.3)
 
 
 class GroundProducts:
-    """Makes and publishes the ground products of one configured node.
+    """Makes and publishes the ground products of one camera of a configured node.
 
     `process` runs in the worker's thread, everything else in the executor's. No bad input raises
     out of here: it is counted and named in /diagnostics.
     """
 
-    def __init__(self, node: LifecycleNode, settings: GroundSettings, image_topic: str) -> None:
-        """Allocate the grids, create the publishers and compile; nothing is received yet."""
+    def __init__(
+        self,
+        node: LifecycleNode,
+        settings: GroundSettings,
+        image_topic: str,
+        camera: str,
+        transforms: TransformTree,
+    ) -> None:
+        """Allocate the grids, create the publishers and compile; nothing is received yet.
+
+        Args:
+            node: configured.
+            settings: what to make.
+            image_topic: of the camera, resolved.
+            camera: its name, '' for the only one.
+            transforms: of the node.
+        """
         self._node = node
+        self._camera = camera
         self._settings = settings
-        log = node.get_logger()
-        self._statistics = GroundStatistics(ThrottledLog(log.warning).log)
-        self._inputs = GroundInputs(node, settings, image_topic, self._statistics)
+        self._logger = find_logger(node, camera)
+        self._statistics = GroundStatistics(ThrottledLog(self._logger.warning).log)
+        self._inputs = GroundInputs(
+            node, settings, image_topic, self._statistics, transforms, camera
+        )
         self._occupancy = Occupancy(
             settings.config, settings.fusion, max_age_s=settings.max_age_s
         )
@@ -77,7 +97,7 @@ class GroundProducts:
         rows, columns = grid.rows, grid.columns
         if settings.fusion:
             rows = columns = max(1, round(settings.fusion.size_m / grid.resolution_m))
-        self._publishers = GroundPublishers(node, settings, (rows, columns))
+        self._publishers = GroundPublishers(node, settings, (rows, columns), camera)
         self._preparer = CameraPreparer(settings.config)
 
     def activate(self) -> None:
@@ -140,7 +160,8 @@ class GroundProducts:
             self._statistics.end_trouble(EXPIRED)
         return build_ground_status(
             self._statistics.take_snapshot(), self._settings, self._inputs.camera_info_topic,
-            node_name, self._node.count_publishers(self._inputs.camera_info_topic))  # fmt: skip
+            node_name, self._node.count_publishers(self._inputs.camera_info_topic),
+            self._camera)  # fmt: skip
 
     def _process(
         self, frame: Frame, mask: np.ndarray, confidence: np.ndarray, wanted: set[str]
@@ -197,7 +218,7 @@ class GroundProducts:
         self._occupancy.use_camera(done.camera, done.clouds)
         self._is_prepared = True
         model, pose = done.camera.view.model, done.camera.view.pose
-        self._node.get_logger().info(
+        self._logger.info(
             f'ground occupancy: camera {model.height_px}x{model.width_px} (height x width), '
             f'{pose.z_m:.2f} m above the ground, {np.degrees(pose.pitch_rad):.1f} degrees down: '
             f'lookup tables made in {done.duration_s:.2f} s'

@@ -31,8 +31,9 @@ def build_ground_status(
     camera_info_topic: str,
     node_name: str,
     publisher_count: int,
+    camera: str = '',
 ) -> DiagnosticStatus:
-    """Return the status '<node name>: ground occupancy'."""
+    """Return the status '<node name>: ground occupancy', with the name of the camera if any."""
     level, message = judge_ground(snapshot)
     values = [
         ('camera_info topic', camera_info_topic),
@@ -47,7 +48,7 @@ def build_ground_status(
     values.append(('last trouble', snapshot.last_text or 'none'))
     return DiagnosticStatus(
         level=level,
-        name=f'{node_name.lstrip("/")}: ground occupancy',
+        name=f'{node_name.lstrip("/")}: ground occupancy {camera}'.rstrip(),
         message=message,
         values=[KeyValue(key=key, value=value) for key, value in values],
     )

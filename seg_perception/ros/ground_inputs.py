@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import threading
 from collections import deque
@@ -43,7 +42,8 @@ from seg_perception.ros.ground_trouble import (
     GroundStatistics,
 )
 from seg_perception.ros.occupancy_parameters import GroundSettings
-from seg_perception.ros.qos import COMPRESSED_SUFFIX, camera_qos
+from seg_perception.ros.qos import COMPRESSED_SUFFIX, camera_qos, name_input
+from seg_perception.ros.transform_tree import TransformError, TransformTree
 
 DEPTH_KEPT = 5
 # Half the period of a 20 Hz depth camera: a farther one is of another image.
@@ -57,21 +57,20 @@ JUMP_M, JUMP_RAD = 0.1, 0.05
 _DEPTH_TYPES = {'16UC1': np.uint16, '32FC1': np.float32}
 
 
-def has_tf() -> bool:
-    """Tell whether tf2_ros is installed."""
-    return importlib.util.find_spec('tf2_ros') is not None
-
-
 def name_camera_info_topic(image_topic: str) -> str:
     """Return the sibling camera_info of an image topic, as image_transport derives it."""
     raw = image_topic.removesuffix(COMPRESSED_SUFFIX)
     return f'{raw.rpartition("/")[0]}/camera_info'
 
 
-def find_camera_info_topic(node: Any, image_topic: str) -> str:
-    """Return the sibling of the image topic, unless camera_info is remapped."""
-    remapped = node.resolve_topic_name('camera_info')
-    if remapped != node.resolve_topic_name('camera_info', only_expand=True):
+def find_camera_info_topic(node: Any, image_topic: str, camera: str = '') -> str:
+    """Return the sibling of the image topic, unless camera_info is remapped.
+
+    A named camera's is <camera>/camera_info before remapping.
+    """
+    name = name_input('camera_info', camera)
+    remapped = node.resolve_topic_name(name)
+    if remapped != node.resolve_topic_name(name, only_expand=True):
         return str(remapped)
     return str(node.resolve_topic_name(name_camera_info_topic(image_topic)))
 
@@ -88,10 +87,17 @@ class GroundInputs:
     """
 
     def __init__(
-        self, node: Any, settings: GroundSettings, image_topic: str, statistics: GroundStatistics
+        self,
+        node: Any,
+        settings: GroundSettings,
+        image_topic: str,
+        statistics: GroundStatistics,
+        transforms: TransformTree,
+        camera: str,
     ) -> None:
         self._node = node
         self._settings = settings
+        self._transforms = transforms
         self._statistics = statistics
         self._lock = threading.Lock()
         self._camera_info: Any = None
@@ -102,10 +108,12 @@ class GroundInputs:
         self._motion = MotionBuffer(settings.odometry_max_gap_s)
         self._tilt = MotionBuffer(settings.odometry_max_gap_s, 'IMU')
         self._subscriptions: list[Any] = []
-        self._tf: Any = None
-        self._tf_listener: Any = None
+        self._needs_tf = settings.pose is None or (
+            settings.fusion is not None and settings.ego_motion == 'tf'
+        )
+        self._depth_topic = str(node.resolve_topic_name(name_input('depth', camera)))
         self.image_topic = image_topic
-        self.camera_info_topic = find_camera_info_topic(node, image_topic)
+        self.camera_info_topic = find_camera_info_topic(node, image_topic, camera)
         is_rectified = image_topic.removesuffix(COMPRESSED_SUFFIX).rpartition('/')[2]
         self._rectified = settings.rectified == 'yes' or (
             settings.rectified == 'auto' and is_rectified.startswith('image_rect')
@@ -127,24 +135,17 @@ class GroundInputs:
             )
         if settings.points_from == 'depth':
             self._subscriptions.append(
-                subscribe(Image, 'depth', self._on_depth, qos_profile_sensor_data)
+                subscribe(Image, self._depth_topic, self._on_depth, qos_profile_sensor_data)
             )
-        if settings.pose is None or (settings.fusion and settings.ego_motion == 'tf'):
-            import tf2_ros
-
-            self._tf = tf2_ros.Buffer(node=self._node)
-            self._tf_listener = tf2_ros.TransformListener(
-                self._tf, self._node, spin_thread=False
-            )
+        if self._needs_tf:
+            self._transforms.open(self)
 
     def close(self) -> None:
         """Unsubscribe and forget what came; calling it twice does no harm."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
-        if self._tf_listener is not None:
-            self._tf_listener.unregister()
-        self._tf = self._tf_listener = None
+        self._transforms.close(self)
         self._motion.clear()
         self._tilt.clear()
         with self._lock:
@@ -240,7 +241,7 @@ class GroundInputs:
         """
         with self._lock:
             messages = list(self._depths)
-        topic = self._node.resolve_topic_name('depth')
+        topic = self._depth_topic
         if not messages:
             raise GroundError(DEPTH, f'no depth image on {topic} yet')
         message = min(messages, key=lambda entry: abs(read_stamp_ns(entry.header) - stamp_ns))
@@ -256,14 +257,9 @@ class GroundInputs:
     def _look_up(
         self, target_frame: str, source_frame: str, stamp_ns: int, kind: str
     ) -> np.ndarray:
-        import tf2_ros
-        from rclpy.time import Time
-
         try:
-            found = self._tf.lookup_transform(
-                target_frame, source_frame, Time(nanoseconds=stamp_ns)
-            )
-        except tf2_ros.TransformException as error:
+            found = self._transforms.look_up(target_frame, source_frame, stamp_ns)
+        except TransformError as error:
             raise GroundError(
                 kind, f'tf has no {target_frame} from {source_frame} at the image: {error}'
             ) from error

@@ -22,7 +22,7 @@ from seg_perception.ros.ground_messages import (
     make_point_cloud,
 )
 from seg_perception.ros.occupancy_parameters import GroundSettings, name_class_topic
-from seg_perception.ros.qos import latched_qos, product_qos
+from seg_perception.ros.qos import latched_qos, name_product, product_qos
 
 COSTMAP_TOPIC = '~/costmap'
 POINTS_TOPIC = '~/points'
@@ -32,10 +32,17 @@ GROUND_TOPICS = (COSTMAP_TOPIC, POINTS_TOPIC, OBSTACLES_TOPIC, COVERAGE_TOPIC)
 
 
 class GroundPublishers:
-    """Lifecycle publishers with their messages, there until `close`."""
+    """Lifecycle publishers of one camera with their messages, there until `close`.
+
+    Topics are named here as those of a node with one camera, whatever the camera's own are.
+    """
 
     def __init__(
-        self, node: LifecycleNode, settings: GroundSettings, shape: tuple[int, int]
+        self,
+        node: LifecycleNode,
+        settings: GroundSettings,
+        shape: tuple[int, int],
+        camera: str = '',
     ) -> None:
         """Create the publishers.
 
@@ -43,8 +50,10 @@ class GroundPublishers:
             node: publishes while it is active.
             settings: classes, frames and QoS.
             shape: (rows, columns) of the grids.
+            camera: its name, '' for the only one.
         """
         self._node = node
+        self._camera = camera
         self._classes = settings.config.grid_classes
         latched = latched_qos() if settings.latched else product_qos(1)
         volatile = product_qos(1)
@@ -58,7 +67,7 @@ class GroundPublishers:
         self._class_topics = [name_class_topic(name) for name in self._classes]
         for topic in self._class_topics:
             self._publishers[topic] = node.create_lifecycle_publisher(
-                OccupancyGrid, topic, latched
+                OccupancyGrid, name_product(topic, camera), latched
             )
         self._grids = {
             topic: OutgoingGrid(*shape, resolution_m, settings.grid_frame)
@@ -118,7 +127,7 @@ class GroundPublishers:
     def _create(self, message_type: Any, topic: str, qos: Any) -> Any:
         return self._node.create_lifecycle_publisher(
             message_type,
-            topic,
+            name_product(topic, self._camera),
             qos,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )

@@ -36,3 +36,9 @@ def send_logs_to(logger: Any) -> None:
     PACKAGE_LOGGER.handlers = [NodeLogHandler(logger)]
     PACKAGE_LOGGER.propagate = False
     PACKAGE_LOGGER.setLevel(logging.DEBUG)
+
+
+def find_logger(node: Any, camera: str = '') -> Any:
+    """Return the logger for a camera: '<node>.<camera>', the node's own for one without a name."""
+    logger = node.get_logger()
+    return logger.get_child(camera) if camera else logger

@@ -27,6 +27,11 @@ YAML_HEADER = """\
 #     /camera/image_raw:
 #       subscription:
 #         reliability: reliable
+#
+# With several cameras, image_transport, camera, output and occupancy can be set for one of them:
+#   cameras: ["front", "left"]
+#   front:
+#     image_transport: compressed
 /**:
   ros__parameters:
 """

@@ -18,6 +18,13 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from seg_perception.errors import UserError
+from seg_perception.ros.camera_parameters import (
+    CAMERAS,
+    CAMERAS_SPEC,
+    is_unset,
+    list_camera_specs,
+    read_camera_names,
+)
 from seg_perception.ros.occupancy_parameters import OCCUPANCY_SPECS
 from seg_perception.ros.parameter_spec import (
     AT_START,
@@ -31,6 +38,14 @@ from seg_perception.ros.parameter_spec import (
 # Declared by rclpy itself in every node.
 ROS_PARAMETERS = ('use_sim_time', 'start_type_description_service')
 QOS_PREFIX = 'qos_overrides.'
+# How a parameter without a value is declared.
+ROS_TYPES = {
+    bool: Parameter.Type.BOOL,
+    int: Parameter.Type.INTEGER,
+    float: Parameter.Type.DOUBLE,
+    str: Parameter.Type.STRING,
+    list: Parameter.Type.STRING_ARRAY,
+}
 
 SPECS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
@@ -46,6 +61,7 @@ SPECS: tuple[ParameterSpec, ...] = (
         'end: exit code 0 where the backend asked for is ready, 1 where it is not.',
         AT_START,
     ),
+    CAMERAS_SPEC,
     ParameterSpec(
         'image_transport',
         'raw',
@@ -210,6 +226,11 @@ SPECS: tuple[ParameterSpec, ...] = (
 SPEC_BY_NAME: Mapping[str, ParameterSpec] = {spec.name: spec for spec in SPECS}
 
 
+def list_specs(cameras: Iterable[str]) -> dict[str, ParameterSpec]:
+    """Return all parameters by name, those that the cameras may have of their own last."""
+    return {**SPEC_BY_NAME, **{s.name: s for s in list_camera_specs(cameras, SPECS)}}
+
+
 def find_problem(spec: ParameterSpec, value: Any) -> str:
     """Return why a value cannot be taken, '' when it can.
 
@@ -239,26 +260,31 @@ def describe_value(value: Any) -> str:
 
 
 def find_override_problems(
-    overrides: Mapping[str, Any], known_topics: Iterable[str] = ()
+    overrides: Mapping[str, Any],
+    known_topics: Iterable[str] = (),
+    specs: Mapping[str, ParameterSpec] = SPEC_BY_NAME,
 ) -> list[str]:
     """Return one line per unknown key and per bad value of a parameter file or command line.
 
     Args:
         overrides: value by full parameter name.
         known_topics: resolved topics whose quality of service can be overridden.
+        specs: the parameters by name.
 
     """
     problems = []
     for name, value in overrides.items():
-        spec = SPEC_BY_NAME.get(name)
-        if spec is not None:
+        spec = specs.get(name)
+        if spec is not None and may_be_unset(name) and is_unset(value):
+            problem = ''
+        elif spec is not None:
             problem = find_problem(spec, value)
         elif name.startswith(QOS_PREFIX):
             problem = find_qos_override_problem(name, known_topics)
         elif name in ROS_PARAMETERS:
             problem = ''
         else:
-            problem = f'{name}: no such parameter{suggest_name(name)}'
+            problem = f'{name}: no such parameter{suggest_name(name, specs)}'
         if problem:
             problems.append(problem)
     return problems
@@ -273,9 +299,14 @@ def find_qos_override_problem(name: str, known_topics: Iterable[str]) -> str:
     return f'{name}: this node has no topic {topic}; its topics are {", ".join(topics)}'
 
 
-def suggest_name(name: str) -> str:
+def may_be_unset(name: str) -> bool:
+    """Tell whether a parameter may be without a value: names of cameras, what is one's own."""
+    return name == CAMERAS or name not in SPEC_BY_NAME
+
+
+def suggest_name(name: str, specs: Mapping[str, ParameterSpec] = SPEC_BY_NAME) -> str:
     """Return '; did you mean ...?' for a name close to a parameter's, else the list of all."""
-    close = difflib.get_close_matches(name, SPEC_BY_NAME, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name, specs, n=1, cutoff=0.6)
     if not close:
         ending = name.rpartition('.')[2]
         close = [known for known in SPEC_BY_NAME if known.rpartition('.')[2] == ending][:1]
@@ -284,23 +315,50 @@ def suggest_name(name: str) -> str:
     return '; parameters are ' + ', '.join(SPEC_BY_NAME)
 
 
-def declare_parameters(node: Node, known_topics: Iterable[str] = ()) -> None:
-    """Declare the table on a node.
+def read_overrides(node: Node) -> dict[str, Any]:
+    """Return what the parameter file and the command line set, by full name."""
+    # rclpy has no public view of the overrides of parameters that are not declared
+    return {name: parameter.value for name, parameter in node._parameter_overrides.items()}
+
+
+def read_cameras(node: Node) -> tuple[str, ...]:
+    """Return the names of the cameras, before any parameter is declared; ('',) for one without.
+
+    Raises:
+        UserError: names that cannot be used; the message says which.
+
+    """
+    value = read_overrides(node).get(CAMERAS)
+    reserved = {spec.name.partition('.')[0] for spec in SPECS}
+    try:
+        problem = '' if is_unset(value) else find_problem(CAMERAS_SPEC, value)
+        if problem:
+            raise UserError(problem)
+        return read_camera_names(None if is_unset(value) else value, reserved)
+    except UserError as error:
+        raise UserError(f'bad parameters for {node.get_fully_qualified_name()}: {error}') from None
+
+
+def declare_parameters(
+    node: Node, known_topics: Iterable[str] = (), cameras: Iterable[str] = ()
+) -> None:
+    """Declare the table on a node, and what the named cameras may have of their own, unset.
 
     Raises:
         UserError: the parameter file or the command line has an unknown key or a bad value; the
             message names all of them.
 
     """
-    # rclpy has no public view of the overrides of parameters that are not declared
-    overrides = {name: parameter.value for name, parameter in node._parameter_overrides.items()}
-    problems = find_override_problems(overrides, known_topics)
+    overrides, specs = read_overrides(node), list_specs(cameras)
+    problems = find_override_problems(overrides, known_topics, specs)
     if problems:
         raise UserError(
             f'bad parameters for {node.get_fully_qualified_name()}: ' + '; '.join(problems)
         )
-    for spec in SPECS:
-        node.declare_parameter(spec.name, spec.default, build_descriptor(spec))
+    for name, spec in specs.items():
+        default = spec.default if name in SPEC_BY_NAME else ROS_TYPES[type(spec.default)]
+        is_open = may_be_unset(name) and is_unset(overrides.get(name))
+        node.declare_parameter(name, default, build_descriptor(spec), ignore_override=is_open)
 
 
 def build_descriptor(spec: ParameterSpec) -> ParameterDescriptor:
@@ -322,13 +380,17 @@ def build_descriptor(spec: ParameterSpec) -> ParameterDescriptor:
     return descriptor
 
 
-def check_change(parameters: Iterable[Parameter], state: str) -> SetParametersResult:
+def check_change(
+    parameters: Iterable[Parameter],
+    state: str,
+    specs: Mapping[str, ParameterSpec] = SPEC_BY_NAME,
+) -> SetParametersResult:
     """Say whether the node takes a change in its lifecycle state, and why not.
 
     Parameters that are not in the table (use_sim_time, qos_overrides) are left to rclpy.
     """
     for parameter in parameters:
-        spec = SPEC_BY_NAME.get(parameter.name)
+        spec = specs.get(parameter.name)
         if spec is None:
             continue
         problem = find_problem(spec, parameter.value)

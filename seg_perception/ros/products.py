@@ -1,6 +1,6 @@
 # Copyright 2026 seg_perception maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The publishers of what the node makes of an image, and of its class names."""
+"""The publishers of what the node makes of a camera's images, and of its class names."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sensor_msgs.msg import Image
 from seg_perception.perception.labels import LabelSpace
 from seg_perception.ros.events import publisher_events
 from seg_perception.ros.messages import build_label_info, has_label_info
-from seg_perception.ros.qos import latched_qos, name_policy, product_qos
+from seg_perception.ros.qos import latched_qos, name_policy, name_product, product_qos
 
 PRODUCT_TOPICS = ('~/mask', '~/confidence', '~/overlay')
 
 
 class ProductPublishers:
-    """Publishers of a node, there from `open` to `close`.
+    """Publishers of one camera of a node, there from `open` to `close`.
 
     Attributes:
         mask, confidence, overlay: lifecycle publishers of sensor_msgs/Image, which publish while
@@ -28,12 +28,12 @@ class ProductPublishers:
 
     """
 
-    def __init__(self, node: LifecycleNode) -> None:
+    def __init__(self, node: LifecycleNode, camera: str = '') -> None:
         self._node = node
+        self._topics = tuple(name_product(topic, camera) for topic in PRODUCT_TOPICS)
         self.mask: Any = None
         self.confidence: Any = None
         self.overlay: Any = None
-        self._label_info: Any = None
 
     def open(self, queue_depth: int) -> None:
         """Create the publishers of the images."""
@@ -47,10 +47,32 @@ class ProductPublishers:
                 ),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
-            for topic in PRODUCT_TOPICS
+            for topic in self._topics
         )
 
-    def publish_label_info(self, label_space: LabelSpace) -> None:
+    def close(self) -> None:
+        """Destroy whatever is open; calling it twice does no harm."""
+        for publisher in (self.mask, self.confidence, self.overlay):
+            if publisher is not None:
+                self._node.destroy_lifecycle_publisher(publisher)
+        self.mask = self.confidence = self.overlay = None
+
+    def _on_incompatible_subscriber(self, topic: str, event: Any) -> None:
+        self._node.get_logger().warning(
+            f'a subscriber on {self._node.resolve_topic_name(topic)} asks for QoS that is not '
+            f'offered ({name_policy(event)}): it receives nothing; products are reliable and '
+            'volatile'
+        )
+
+
+class LabelInfoPublisher:
+    """The latched class names of a node, one for all of its cameras."""
+
+    def __init__(self, node: LifecycleNode) -> None:
+        self._node = node
+        self._publisher: Any = None
+
+    def publish(self, label_space: LabelSpace) -> None:
         """Publish the class names, latched; without vision_msgs say that they are not."""
         if not has_label_info():
             self._node.get_logger().info(
@@ -61,24 +83,13 @@ class ProductPublishers:
         message = build_label_info(label_space, self._node.get_clock().now().to_msg())
         # No lifecycle publisher: names are latched while inactive too, for consumers that start
         # in any order.
-        self._label_info = self._node.create_publisher(
+        self._publisher = self._node.create_publisher(
             type(message), '~/label_info', latched_qos()
         )
-        self._label_info.publish(message)
+        self._publisher.publish(message)
 
     def close(self) -> None:
-        """Destroy whatever is open; calling it twice does no harm."""
-        for publisher in (self.mask, self.confidence, self.overlay):
-            if publisher is not None:
-                self._node.destroy_lifecycle_publisher(publisher)
-        self.mask = self.confidence = self.overlay = None
-        if self._label_info is not None:
-            self._node.destroy_publisher(self._label_info)
-            self._label_info = None
-
-    def _on_incompatible_subscriber(self, topic: str, event: Any) -> None:
-        self._node.get_logger().warning(
-            f'a subscriber on {self._node.resolve_topic_name(topic)} asks for QoS that is not '
-            f'offered ({name_policy(event)}): it receives nothing; products are reliable and '
-            'volatile'
-        )
+        """Destroy the publisher; calling it twice does no harm."""
+        if self._publisher is not None:
+            self._node.destroy_publisher(self._publisher)
+            self._publisher = None

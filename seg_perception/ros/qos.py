@@ -60,6 +60,16 @@ def name_image_topic(image_topic: str, image_transport: str) -> str:
     return image_topic
 
 
+def name_input(topic: str, camera: str) -> str:
+    """Return the name before remapping of what is subscribed for a camera: 'front/image'."""
+    return f'{camera}/{topic}' if camera else topic
+
+
+def name_product(topic: str, camera: str) -> str:
+    """Return the name of a camera's product: '~/front/mask' of '~/mask'."""
+    return f'~/{camera}/{topic.removeprefix("~/")}' if camera else topic
+
+
 def name_policy(event: Any) -> str:
     """Return 'RELIABILITY' or the like: the policy of an incompatible-QoS event of rclpy."""
     return qos_policy_name_from_kind(event.last_policy_kind)

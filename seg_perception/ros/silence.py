@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from seg_perception.ros.qos import COMPRESSED_SUFFIX
+from seg_perception.ros.qos import COMPRESSED_SUFFIX, name_input
 
 RAW_TYPE = 'sensor_msgs/msg/Image'
 COMPRESSED_TYPE = 'sensor_msgs/msg/CompressedImage'
@@ -19,6 +19,7 @@ def explain_silence(
     topics: Mapping[str, Sequence[str]],
     has_transport_profile: bool,
     own_topics: Sequence[str] = (),
+    camera: str = '',
 ) -> str:
     """Return what is wrong in the graph and how to put it right, as one clause.
 
@@ -29,6 +30,7 @@ def explain_silence(
         topics: message types by topic of the whole graph.
         has_transport_profile: a Fast DDS profile is in use (or another middleware).
         own_topics: the node's own products, no candidates for a camera.
+        camera: its name, '' for the only one.
 
     """
     wrong = sorted({name for name in publisher_types if name != expected_type})
@@ -43,7 +45,9 @@ def explain_silence(
             'large for the stock transport; set FASTDDS_DEFAULT_PROFILES_FILE to '
             'config/fastdds.xml of this package for the camera driver and for this node'
         )
-    return 'it has no publisher' + suggest_topic(topic, expected_type, topics, own_topics)
+    return 'it has no publisher' + suggest_topic(
+        topic, expected_type, topics, own_topics, camera
+    )
 
 
 def suggest_topic(
@@ -51,6 +55,7 @@ def suggest_topic(
     expected_type: str,
     topics: Mapping[str, Sequence[str]],
     own_topics: Sequence[str],
+    camera: str = '',
 ) -> str:
     """Return '; ...' with the nearest thing in the graph that could be meant, '' when none."""
     sibling = (
@@ -62,12 +67,15 @@ def suggest_topic(
         (COMPRESSED_TYPE, 'compressed') if expected_type == RAW_TYPE else (RAW_TYPE, 'raw')
     )
     if other_type in topics.get(sibling, ()):
-        return f'; {sibling} has one: set image_transport to {transport}'
+        prefix = f'{camera}.' if camera else ''
+        return f'; {sibling} has one: set {prefix}image_transport to {transport}'
+    name = name_input('image', camera)
     candidates = sorted(
         name
         for name, types in topics.items()
         if expected_type in types and name != topic and name not in own_topics
     )
     if candidates:
-        return f'; images of this type are on {", ".join(candidates)}: remap image to one of them'
-    return '; start the camera, or remap image to its topic'
+        found = ', '.join(candidates)
+        return f'; images of this type are on {found}: remap {name} to one of them'
+    return f'; start the camera, or remap {name} to its topic'

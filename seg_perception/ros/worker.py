@@ -1,12 +1,12 @@
 # Copyright 2026 seg_perception maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Newest frame first: a thread that always works on the latest item it was given."""
+"""Newest frame first: a thread that always works on the latest item of each camera, in turns."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -22,40 +22,43 @@ class Arrival(Generic[Item]):
 
 
 class LatestItemWorker(Generic[Item]):
-    """Calls `process` in a thread of its own, with the newest item only.
+    """Processes items in a thread of its own: of each slot the newest only, slots in turns.
 
     A queue in front of a network that is slower than the camera makes every mask as late as the
-    queue is long. Here a newer item replaces one that still waits, so the delay stays below one
-    frame plus one inference at any rate.
+    queue is long. Here a newer item replaces one that still waits in its slot, so the delay stays
+    below one period of the camera plus one inference at any rate. With several slots the one
+    after the last served comes first, so none starves however fast the others are.
 
     Args:
-        process: called with each Arrival that is not overtaken; must not raise.
+        processes: one for each slot, called with each Arrival that is not overtaken; must not
+            raise.
         name: name of the thread.
 
     """
 
-    def __init__(self, process: Callable[[Arrival[Item]], None], name: str) -> None:
-        self._process = process
+    def __init__(self, processes: Sequence[Callable[[Arrival[Item]], None]], name: str) -> None:
+        self._processes = tuple(processes)
         self._changed = threading.Condition()
-        self._waiting: Arrival[Item] | None = None
+        self._waiting: list[Arrival[Item] | None] = [None] * len(self._processes)
+        self._next_slot = 0
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def submit(self, item: Item) -> bool:
-        """Leave an item for the thread; return True when it overtook one that still waited."""
+    def submit(self, item: Item, slot: int = 0) -> bool:
+        """Leave an item in a slot; return True when it overtook one that still waited there."""
         with self._changed:
-            overtook = self._waiting is not None
-            self._waiting = Arrival(item, time.monotonic_ns())
+            overtook = self._waiting[slot] is not None
+            self._waiting[slot] = Arrival(item, time.monotonic_ns())
             self._changed.notify()
         return overtook
 
-    def stop(self) -> bool:
-        """End the thread after the item in hand; return True when one was left unprocessed."""
+    def stop(self) -> list[int]:
+        """End the thread after the item in hand; return the slots with one left unprocessed."""
         with self._changed:
             self._stopping = True
-            left_over = self._waiting is not None
-            self._waiting = None
+            left_over = [slot for slot, arrival in enumerate(self._waiting) if arrival is not None]
+            self._waiting = [None] * len(self._waiting)
             self._changed.notify()
         self._thread.join()
         return left_over
@@ -63,10 +66,18 @@ class LatestItemWorker(Generic[Item]):
     def _run(self) -> None:
         while True:
             with self._changed:
-                while self._waiting is None and not self._stopping:
-                    self._changed.wait()
+                self._changed.wait_for(lambda: self._stopping or any(self._waiting))
                 if self._stopping:
                     return
-                arrival, self._waiting = self._waiting, None
-            if arrival is not None:
-                self._process(arrival)
+                slot, arrival = self._take()
+            self._processes[slot](arrival)
+
+    def _take(self) -> tuple[int, Arrival[Item]]:
+        """Take the item of the first slot in turn that has one; some slot has."""
+        slots = len(self._waiting)
+        while (arrival := self._waiting[self._next_slot]) is None:
+            self._next_slot = (self._next_slot + 1) % slots
+        slot = self._next_slot
+        self._waiting[slot] = None
+        self._next_slot = (slot + 1) % slots
+        return slot, arrival

@@ -79,7 +79,8 @@ def offers(label_space, read_settings, context) -> Iterator[dict[str, Offer]]:
         # vision_msgs is not installed everywhere: any other type stands in, with the node's QoS.
         patch.setattr(products, 'has_label_info', lambda: True)
         patch.setattr(products, 'build_label_info', lambda space, stamp: Header(stamp=stamp))
-        images.publish_label_info(label_space)
+        names = products.LabelInfoPublisher(node)
+        names.publish(label_space)
     found = {
         publisher.topic_name: Offer(name_type(publisher.msg_type), publisher.qos_profile)
         for publisher in node.publishers
@@ -87,6 +88,7 @@ def offers(label_space, read_settings, context) -> Iterator[dict[str, Offer]]:
     labels = f'/{NODE_NAME}/label_info'
     found[labels] = Offer('vision_msgs/LabelInfo', found[labels].qos)
     yield found
+    names.close()
     images.close()
     ground.close()
     node.destroy_node()

@@ -121,9 +121,10 @@ def test_prepare_compiles_once(engine, monkeypatch):
 
 
 def test_compiled_cameras_are_few(engine):
-    for width_px in range(60, 60 + engine_module.MAX_SESSIONS + 2):
+    assert engine.max_sizes == engine_module.SPARE_SESSIONS + 1
+    for width_px in range(60, 60 + engine.max_sizes + 2):
         engine.prepare((40, width_px), 'rgb')
-    assert len(engine._sessions) == engine_module.MAX_SESSIONS
+    assert len(engine._sessions) == engine.max_sizes
     assert ((40, width_px), 'rgb') in engine._sessions
 
 

@@ -30,11 +30,16 @@ class Camera:
     Args:
         node_name: full name of the segmentation node.
         reliable: QoS of the camera; cameras are best effort, reliable makes tests exact.
+        name: of the camera, where the node has several.
 
     """
 
-    def __init__(self, node_name: str, image_topic: str, reliable: bool = True) -> None:
+    def __init__(
+        self, node_name: str, image_topic: str, reliable: bool = True, name: str = ''
+    ) -> None:
         self.node_name = node_name
+        self.name = name
+        self.products_name = f'{node_name}/{name}'.rstrip('/')
         self._node = rclpy.create_node(f'test_camera_{time.monotonic_ns() % 10**9}')
         reliability = (
             QoSReliabilityPolicy.RELIABLE if reliable else QoSReliabilityPolicy.BEST_EFFORT
@@ -56,7 +61,7 @@ class Camera:
         """Collect ~/product in received[product]."""
         messages = self.received.setdefault(product, [])
         return self._node.create_subscription(
-            Image, f'{self.node_name}/{product}', messages.append, QoSProfile(depth=50)
+            Image, f'{self.products_name}/{product}', messages.append, QoSProfile(depth=50)
         )
 
     def unsubscribe(self, subscription: Any) -> None:
@@ -106,7 +111,7 @@ class Camera:
         publisher = publisher or self.raw
         self.spin_until(publisher.get_subscription_count, 'the node to subscribe')
         self.spin_until(
-            lambda: self._node.count_publishers(f'{self.node_name}/confidence'), 'publishers'
+            lambda: self._node.count_publishers(f'{self.products_name}/confidence'), 'publishers'
         )
         self.spin_for(0.3)
 
@@ -135,7 +140,7 @@ class Camera:
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.name == f'{self.node_name.lstrip("/")}: segmentation':
+            if status.name == f'{self.node_name.lstrip("/")}: segmentation {self.name}'.rstrip():
                 self.status = status
                 self.status_count += 1
 

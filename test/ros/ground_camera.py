@@ -23,8 +23,8 @@ GRID_TYPE, CLOUD_TYPE, COVERAGE_TYPE = OccupancyGrid, PointCloud2, DiagnosticArr
 class GroundCamera(Camera):
     """Publishes images of IMAGE_HW with all that the ground products need."""
 
-    def __init__(self, node_name: str, image_topic: str) -> None:
-        super().__init__(node_name, image_topic)
+    def __init__(self, node_name: str, image_topic: str, name: str = '') -> None:
+        super().__init__(node_name, image_topic, name=name)
         create = self._node.create_publisher
         self.info = create(
             CameraInfo, f'{image_topic.rpartition("/")[0]}/camera_info', qos_profile_sensor_data
@@ -39,7 +39,7 @@ class GroundCamera(Camera):
         """Collect a ground product in received[product]."""
         messages = self.received.setdefault(product, [])
         qos = latched_qos() if latched else QoSProfile(depth=50)
-        topic = f'{self.node_name}/{product}'
+        topic = f'{self.products_name}/{product}'
         subscription = self._node.create_subscription(message_type, topic, messages.append, qos)
         self.spin_until(lambda: self._node.count_publishers(topic), topic)
         self.spin_for(0.3)
@@ -101,7 +101,8 @@ class GroundCamera(Camera):
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         super()._on_diagnostics(message)
         for status in message.status:
-            if status.name == f'{self.node_name.lstrip("/")}: ground occupancy':
+            node_name = self.node_name.lstrip('/')
+            if status.name == f'{node_name}: ground occupancy {self.name}'.rstrip():
                 self.ground_status = status
                 self.ground_status_count += 1
 

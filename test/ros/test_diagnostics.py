@@ -5,7 +5,6 @@
 from dataclasses import replace
 
 import pytest
-from builtin_interfaces.msg import Time
 
 from seg_perception.ros.diagnostics import (
     ERROR,
@@ -13,7 +12,7 @@ from seg_perception.ros.diagnostics import (
     WARN,
     EngineFacts,
     NodeFacts,
-    build_diagnostics,
+    build_status,
     judge,
 )
 from seg_perception.ros.statistics import FrameStatistics, FrameTimes
@@ -60,6 +59,7 @@ ALL_FAIL = {'last_used_age_s': 9.0, 'last_failed_age_s': 0.1, 'last_error': 'no 
         ({}, {'engine': replace(ENGINE, cache_problem='disk full')}, WARN, 'disk full'),
         (ALL_BAD, {}, ERROR, 'bad step'),
         (ALL_FAIL, {}, ERROR, 'no memory'),
+        ({}, {'publisher_count': 2}, WARN, '2 publishers on /camera'),
         ({}, {'state': 'inactive'}, OK, 'inactive'),
         (
             {},
@@ -76,10 +76,8 @@ def test_level_and_message(healthy, snapshot_changes, facts_changes, level, text
 
 
 def test_message_holds_every_figure_by_name(healthy):
-    message = build_diagnostics(healthy, FACTS, '/robot/segnext', 'camera_optical', Time(sec=5))
-    status = message.status[0]
+    status = build_status(healthy, FACTS, '/robot/segnext', 'camera_optical')
     values = {value.key: value.value for value in status.values}
-    assert message.header.stamp.sec == 5
     assert (status.name, status.hardware_id) == ('robot/segnext: segmentation', 'camera_optical')
     assert values['frames received'] == '1'
     assert values['inference p50 (ms)'] == '20.00'
@@ -87,3 +85,8 @@ def test_message_holds_every_figure_by_name(healthy):
     assert values['age of stamp p95 (ms)'] == '40.00'
     assert (values['backend'], values['model']) == ('openvino', '/m.onnx')
     assert values['fallback'] == 'no'
+
+
+def test_a_named_camera_has_a_status_of_its_own_name(healthy):
+    status = build_status(healthy, FACTS, '/segnext', '', 'front')
+    assert status.name == 'segnext: segmentation front'
