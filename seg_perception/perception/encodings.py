@@ -143,10 +143,14 @@ def view_pixels(message: Any, encoding: Encoding) -> np.ndarray:
     rows = encoding.count_rows(message.height)
     data = view_bytes(message.data)
     _check_data_size(message, data.size, rows)
-    samples = data.reshape(rows, step)[:, :row_bytes]
-    if encoding.sample_bytes == 2:
-        samples = samples.view('>u2' if message.is_bigendian else '<u2')
-    return samples if encoding.channels == 1 else _split_rows(samples, encoding.channels)
+    item = encoding.sample_bytes
+    dtype = f'{">" if message.is_bigendian else "<"}u{item}'
+    shape: tuple[int, ...] = (rows, width)
+    strides: tuple[int, ...] = (step, encoding.channels * item)
+    if encoding.channels > 1:
+        shape, strides = (*shape, encoding.channels), (*strides, item)
+    # not by reshape, which would copy padded rows, nor by view, which NumPy before 1.23 refuses
+    return np.ndarray(shape, dtype, data, 0, strides)
 
 
 def convert_pixels(
@@ -206,18 +210,6 @@ def _check_data_size(message: Any, size: int, rows: int) -> None:
         'step',
         f'image data has {size} bytes, expected {expected} {counted}: step or height does not '
         'belong to this data',
-    )
-
-
-def _split_rows(samples: np.ndarray, channels: int) -> np.ndarray:
-    """View (rows, width * channels) as (rows, width, channels); padding rules out reshape."""
-    rows, row_samples = samples.shape
-    item = samples.itemsize
-    return np.lib.stride_tricks.as_strided(
-        samples,
-        (rows, row_samples // channels, channels),
-        (samples.strides[0], channels * item, item),
-        writeable=False,
     )
 
 
