@@ -18,6 +18,7 @@ from seg_perception.errors import UserError
 # Explicit, so that --help has the order in which a newcomer meets them.
 COMMAND_MODULES = (
     'demo',
+    'doctor',
     'evaluate',
     'sweep',
     'compare',
@@ -36,6 +37,7 @@ DESCRIPTION = """\
 Semantic segmentation for ROS 2 robots: try it, replay drives, score models.
 
 first steps:
+  seg_perception doctor                      what will work on this machine
   seg_perception demo                        the node on a rendered street, scored
   seg_perception demo --bag DRIVE            the same for your own bag
   seg_perception demo --video DRIVE.mp4      the same for a video file
