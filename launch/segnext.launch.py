@@ -39,7 +39,14 @@ def declare_arguments(share_directory: str) -> list:
             'image_topic',
             default_value='image',
             description='Camera topic to segment, without /compressed. Relative names get the '
-            'namespace in front.',
+            'namespace in front. With cameras, {camera} in it stands for the name of each.',
+        ),
+        DeclareLaunchArgument(
+            'cameras',
+            default_value=FROM_FILE,
+            description='Names of several cameras, such as front,left: each subscribes to '
+            '<name>/image, or to image_topic such as /{camera}/image_raw, and its products are '
+            '<namespace>/<node>/<name>/mask and so on. Empty: as in params_file, else one camera.',
         ),
         DeclareLaunchArgument(
             'image_transport',
@@ -112,7 +119,8 @@ def declare_arguments(share_directory: str) -> list:
             default_value='false',
             choices=['true', 'false'],
             description='Also start RViz (package rviz2), with overlay, costmap, obstacles and '
-            'class grids; all but the overlay need occupancy.enabled, as it is by default.',
+            'class grids; all but the overlay need occupancy.enabled, as it is by default. Of '
+            'several cameras it shows the first.',
         ),
     ]
 
@@ -131,6 +139,28 @@ def choose_transport(context) -> list:
     return [SetEnvironmentVariable(OLD_PROFILE_VARIABLE if is_old else PROFILE_VARIABLE, profile)]
 
 
+def list_cameras(context) -> list:
+    """Return the names of several cameras, none where the argument is not given."""
+    names = LaunchConfiguration('cameras').perform(context)
+    return [name.strip() for name in names.split(',')] if names.strip() else []
+
+
+def list_remappings(context) -> list:
+    """Return the new name of each camera's image topic."""
+    topic = LaunchConfiguration('image_topic').perform(context)
+    cameras = list_cameras(context)
+    if not cameras:
+        return [('image', topic)]
+    if topic == 'image':
+        return []
+    if '{camera}' not in topic:
+        raise ValueError(
+            f'image_topic: {topic} is one topic for {len(cameras)} cameras; expected {{camera}} '
+            'in it, which stands for the name of each'
+        )
+    return [(f'{camera}/image', topic.replace('{camera}', camera)) for camera in cameras]
+
+
 def start_node(context) -> list:
     """Return the node with its parameters: the file, overruled by the arguments given."""
     params_file = LaunchConfiguration('params_file').perform(context)
@@ -142,6 +172,8 @@ def start_node(context) -> list:
         if value != FROM_FILE:
             # values, not substitutions: launch_ros would read a model named 1 as a number
             overrules[parameter] = value if argument in TEXT_ARGUMENTS else value == 'true'
+    if list_cameras(context):
+        overrules['cameras'] = list_cameras(context)
     is_build = overrules.get('build_only', False)
     log_level = LaunchConfiguration('log_level').perform(context)
     return [
@@ -151,7 +183,7 @@ def start_node(context) -> list:
             name=LaunchConfiguration('name'),
             namespace=LaunchConfiguration('namespace'),
             parameters=[params_file, overrules],
-            remappings=[('image', LaunchConfiguration('image_topic'))],
+            remappings=list_remappings(context),
             arguments=['--ros-args', '--log-level', log_level],
             output='screen',
             emulate_tty=True,
@@ -167,7 +199,7 @@ def start_rviz(context) -> list:
     config = os.path.join(get_package_share_directory(PACKAGE), 'config', 'segnext.rviz')
     namespace = LaunchConfiguration('namespace').perform(context).strip('/')
     name = LaunchConfiguration('name').perform(context)
-    node = f'/{namespace}/{name}' if namespace else f'/{name}'
+    node = '/'.join(['', *filter(None, [namespace, name, *list_cameras(context)[:1]])])
     with open(config, encoding='utf-8') as file:
         topics = sorted(set(re.findall(r'/segnext/[a-z_/]+', file.read())))
     is_simulated = LaunchConfiguration('use_sim_time').perform(context) == 'true'

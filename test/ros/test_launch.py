@@ -85,12 +85,35 @@ def test_every_argument_is_described(launch_file):
         ),
         ({'image_transport': 'compressed'}, {'image_transport': 'compressed'}),
         ({'build_only': 'true'}, {'build_only': True}),
+        ({'cameras': 'front, left'}, {'cameras': ('front', 'left')}),
     ],
 )
 def test_only_given_arguments_overrule_the_parameter_file(launch_file, arguments, expected):
     context = make_context(launch_file, **arguments)
     (node,) = launch_file.start_node(context)
     assert read_overrules(node, context) == expected
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'expected'),
+    [
+        ({}, [('image', 'image')]),
+        ({'image_topic': '/camera/image_raw'}, [('image', '/camera/image_raw')]),
+        ({'cameras': 'front,left'}, []),
+        (
+            {'cameras': 'front,left', 'image_topic': '/{camera}/image_raw'},
+            [('front/image', '/front/image_raw'), ('left/image', '/left/image_raw')],
+        ),
+    ],
+)
+def test_image_topics_are_remapped_for_each_camera(launch_file, arguments, expected):
+    assert launch_file.list_remappings(make_context(launch_file, **arguments)) == expected
+
+
+def test_one_topic_for_several_cameras_is_refused(launch_file):
+    context = make_context(launch_file, cameras='front,left', image_topic='/image_raw')
+    with pytest.raises(ValueError, match='image_topic: /image_raw is one topic for 2 cameras'):
+        launch_file.start_node(context)
 
 
 def test_the_shipped_transport_profile_is_set_unless_the_user_has_one(launch_file, monkeypatch):
@@ -118,6 +141,7 @@ def test_rviz_starts_only_when_asked_for(launch_file):
         ({}, '/segnext'),
         ({'name': 'rear'}, '/rear'),
         ({'namespace': '/robot1/', 'name': 'rear'}, '/robot1/rear'),
+        ({'cameras': 'front,left'}, '/segnext/front'),
     ],
 )
 def test_rviz_shows_the_topics_of_the_node_whatever_its_name(launch_file, arguments, node_name):
