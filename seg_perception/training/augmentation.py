@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seg_perception.training.crops import IGNORE_SET, CropBatch
+from seg_perception.training.crops import IGNORE_SET, UNKNOWN_INSTANCE, CropBatch
 
 BLUR_RADIUS_PX = 3
 
@@ -51,6 +51,19 @@ def augment_batch(
         images = images + noise * colors[:, 8, None, None, None]
     images = images * inside[:, None]
     return images.contiguous(memory_format=torch.channels_last), ids
+
+
+def warp_instances(batch: CropBatch, device: torch.device) -> Tensor:
+    """Return the instance ids of the training images, (N, h, w) int64.
+
+    Pixels beyond an image are unknown. Raises ValueError for a batch without instances.
+    """
+    if batch.instances is None:
+        raise ValueError('a batch without instances')
+    ids = _upload(batch.instances.astype('float32'), device)[:, None]  # exact up to 2 ** 24
+    grid, inside = build_sampling_grid(_upload(batch.geometry, device), batch)
+    ids = F.grid_sample(ids, grid, 'nearest', 'border', align_corners=False)[:, 0]
+    return torch.where(inside, ids, float(UNKNOWN_INSTANCE)).long()
 
 
 def _upload(array: object, device: torch.device) -> Tensor:

@@ -74,6 +74,9 @@ class NetworkConfig:
     layer_scale: start value of every layer scale, 0 keeps the published 1e-2.
     initial_weights: a checkpoint or safetensors file to start from, '' starts at random.
     encoder_weights: an ImageNet file for the encoder alone (keys without `backbone.`).
+    stem, span_px: of axial_deeplab, see networks.axial_deeplab; drop_path and layer_scale are
+    SegNeXt's, dropout and encoder_weights SegNeXt's and SANet's.
+    attention: of sanet, 'sa', or 'se' for squeeze-and-excitation in its place.
     """
 
     name: str = 'segnext'
@@ -84,6 +87,9 @@ class NetworkConfig:
     layer_scale: float = 0.0
     initial_weights: str = ''
     encoder_weights: str = ''
+    stem: str = 'conv'
+    span_px: int = 0
+    attention: str = 'sa'
 
     def __post_init__(self) -> None:
         for name in ('drop_path', 'dropout'):
@@ -119,6 +125,36 @@ class OptimizerConfig:
             require(getattr(self, name) >= 0, self, name, '0 or more')
         for name in ('clip_norm', 'head_rate_factor'):
             require(getattr(self, name) > 0, self, name, 'above 0')
+
+
+@dataclass(frozen=True)
+class PanopticConfig:
+    """Losses of a panoptic network, as Axial-DeepLab has them, and what its validation merges.
+
+    center_weight, offset_weight: of the heatmap's squared error and the offsets' L1 distance
+    beside the semantic cross-entropy, which has weight 1.
+    hard_share: of the pixels of an image, those with the highest loss, make the cross-entropy.
+    small_area_px, small_weight: pixels of an instance smaller than that weigh so much there.
+    center_sigma_px: of the Gaussian at each centre, px of the crop; the paper's 8 is for inputs of
+    1025x2049.
+    ignored_area_px: instances of fewer pixels of the crop count as a crowd: none has to be found
+    there. One cell of the outputs has 16.
+    """
+
+    center_weight: float = 200.0
+    offset_weight: float = 0.01
+    hard_share: float = 0.2
+    small_area_px: int = 64 * 64
+    small_weight: float = 3.0
+    center_sigma_px: float = 8.0
+    ignored_area_px: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ('center_weight', 'offset_weight', 'small_area_px', 'ignored_area_px'):
+            require(getattr(self, name) >= 0, self, name, '0 or more')
+        for name in ('small_weight', 'center_sigma_px'):
+            require(getattr(self, name) > 0, self, name, 'above 0')
+        require(0 < self.hard_share <= 1, self, 'hard_share', 'above 0 and up to 1')
 
 
 @dataclass(frozen=True)
@@ -237,6 +273,7 @@ class TrainingConfig:
     stages: tuple[StageConfig, ...]
     network: NetworkConfig = field(default_factory=NetworkConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    panoptic: PanopticConfig = field(default_factory=PanopticConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:

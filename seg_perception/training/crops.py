@@ -17,6 +17,7 @@ import numpy as np
 from seg_perception.training.config import SourceConfig
 
 IGNORE_SET = 255
+UNKNOWN_INSTANCE = 65535  # in instance ids: no loss of centres and offsets
 CATEGORY_CAP = 0.75  # of the labelled pixels of a crop; section 4.1 of the SegNeXt paper
 CROP_TRIES = 4
 ASPECT_SIGMA = 0.05
@@ -62,6 +63,8 @@ class Crop:
     pixels: (h, w, 3) uint8 RGB; sets: (h, w) uint8 set ids, 255 unlabelled. step: (y, x) pixels
     of them per crop pixel, x negative when flipped; start: (y, x) where the crop's top left
     corner lies in them, in pixels. What lies outside is mean colour, unlabelled.
+    instances: (h, w) uint16 instance ids, see instances.encode_instances; None where the task
+    needs none.
     """
 
     pixels: np.ndarray
@@ -69,6 +72,7 @@ class Crop:
     step: tuple[float, float]
     start: tuple[float, float]
     color: ColorChange = field(default_factory=ColorChange)
+    instances: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,8 @@ class CropBatch:
 
     pixels: (N, h, w, 3) uint8; sets: (N, h, w) uint8; geometry: (N, 6) float32 of step y, x,
     start y, x and the window's own height and width; colors: (N, 9) float32 in the order of
-    ColorChange's fields; noise_seed: of the noise, so that a batch can be drawn again.
+    ColorChange's fields; noise_seed: of the noise, so that a batch can be drawn again;
+    instances: (N, h, w) uint16, None where a crop has none.
     """
 
     size: CropSize
@@ -86,6 +91,7 @@ class CropBatch:
     geometry: np.ndarray
     colors: np.ndarray
     noise_seed: int
+    instances: np.ndarray | None = None
 
 
 def stack_crops(crops: Sequence[Crop], size: CropSize, noise_seed: int) -> CropBatch:
@@ -104,7 +110,19 @@ def stack_crops(crops: Sequence[Crop], size: CropSize, noise_seed: int) -> CropB
         color = crop.color
         light = (color.gamma, color.contrast, color.brightness, *color.gains, color.saturation)
         colors[index] = (*light, color.blur_sigma_px, color.noise_sigma)
-    return CropBatch(size, pixels, sets, geometry, colors, noise_seed)
+    instances = stack_instances(crops, height, width)
+    return CropBatch(size, pixels, sets, geometry, colors, noise_seed, instances)
+
+
+def stack_instances(crops: Sequence[Crop], height: int, width: int) -> np.ndarray | None:
+    """Stack the instance ids, unknown beyond a window; None where a crop has none."""
+    instances = np.full((len(crops), height, width), UNKNOWN_INSTANCE, np.uint16)
+    for index, crop in enumerate(crops):
+        if crop.instances is None:
+            return None
+        rows, columns = crop.instances.shape
+        instances[index, :rows, :columns] = crop.instances
+    return instances
 
 
 def cut_crop(
@@ -114,13 +132,15 @@ def cut_crop(
     source: SourceConfig,
     wanted_set: int | None,
     rng: np.random.Generator,
+    instances: np.ndarray | None = None,
 ) -> Crop:
     """Cut one random crop.
 
     image: (H, W, 3) uint8 RGB; sets: (H, W) uint8 set ids; wanted_set: a set id that the crop
-    shall show, where the image has it. Where the crop is larger than the image, or the image gets
-    the bars of a letterbox, parts of the crop lie outside of it. Without seeing bars in training
-    the network put buses and walls beside the images of a 480x360 camera.
+    shall show, where the image has it; instances: (H, W) uint16 instance ids. Where the crop is
+    larger than the image, or the image gets the bars of a letterbox, parts of the crop lie
+    outside of it. Without seeing bars in training the network put buses and walls beside the
+    images of a 480x360 camera.
     """
     scale = float(np.exp(rng.uniform(np.log(source.scale_min), np.log(source.scale_max))))
     scale_y = scale * float(np.exp(rng.normal(0.0, ASPECT_SIGMA)))
@@ -138,16 +158,19 @@ def cut_crop(
     rows = _clip_to_image(top, area[0], sets.shape[0])
     columns = _clip_to_image(left, area[1], sets.shape[1])
     pixels, ids = image[rows, columns], sets[rows, columns]
+    things = None if instances is None else instances[rows, columns]
     start_y, start_x = float(top - rows.start), float(left - columns.start)
     step_y, step_x = height / size.height_px, width / size.width_px
     if scale < HALVE_BELOW and min(ids.shape) >= 2:
         half = (ids.shape[1] // 2, ids.shape[0] // 2)
         pixels = cv2.resize(pixels, half, interpolation=cv2.INTER_AREA)
         ids = cv2.resize(ids, half, interpolation=cv2.INTER_NEAREST)
+        if things is not None:
+            things = cv2.resize(things, half, interpolation=cv2.INTER_NEAREST)
         start_y, start_x, step_y, step_x = (v / 2 for v in (start_y, start_x, step_y, step_x))
     if flips:
         start_x, step_x = start_x + step_x * size.width_px, -step_x
-    return Crop(pixels, ids, (step_y, step_x), (start_y, start_x), color)
+    return Crop(pixels, ids, (step_y, step_x), (start_y, start_x), color, things)
 
 
 def measure_letterbox_bars(height_px: int, width_px: int, aspect: float) -> tuple[float, float]:

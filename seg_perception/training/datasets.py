@@ -23,6 +23,7 @@ from seg_perception.perception.labels import (
     read_label_mapping,
 )
 from seg_perception.training.config import DatasetConfig, expand_path
+from seg_perception.training.instances import encode_instances, read_panoptic
 
 MAX_BAG_BYTES = 4 << 30  # of a recording's images and labels, which are kept in memory
 
@@ -36,6 +37,7 @@ class LabelledImages:
 
     def __init__(self, config: DatasetConfig, split: str, target: str) -> None:
         self.name = config.name
+        self._kind = config.kind
         self.mapping = find_mapping(config, target)
         self._pairs = [pair for pair in self._list_pairs(config, split) if _is_used(pair, config)]
         if not self._pairs:
@@ -58,6 +60,14 @@ class LabelledImages:
     def read_label(self, index: int) -> np.ndarray:
         """Decode a label alone: (H, W) uint8 ids of the data set's own label space."""
         return read_label(self._pairs[index].label, self.mapping.source)
+
+    def read_panoptic(self, index: int) -> np.ndarray:
+        """Decode an image's panoptic truth, (H, W) int32; see instances.read_panoptic."""
+        return read_panoptic(self._pairs[index], self._kind, self.mapping.source)
+
+    def read_instances(self, index: int) -> np.ndarray:
+        """Decode an image's instance ids, (H, W) uint16; see instances.encode_instances."""
+        return encode_instances(self.read_panoptic(index), self.mapping.source)
 
     def read_refinement(self, index: int, label: np.ndarray) -> np.ndarray | None:
         """Decode an image's refinement: (H, W) uint8 ids of the network's label space.

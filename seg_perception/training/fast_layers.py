@@ -91,17 +91,19 @@ def _view_float32(x: Tensor, use: str) -> Tensor:
 
 class _DepthwiseFunction(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
+        ctx.has_bias = bias is not None
         return _convolve(x, weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:  # type: ignore[override]
         x, weight = ctx.saved_tensors
         height, width = weight.shape[2:]
         x_gradient = _convolve(gradient, weight.flip(2, 3), None)
         weight_gradient = compute_weight_gradient(x, gradient, (height, width))
-        return x_gradient, weight_gradient, _view_float32(gradient, 'slope').sum((0, 1, 2))
+        slope = _view_float32(gradient, 'slope')
+        return x_gradient, weight_gradient, slope.sum((0, 1, 2)) if ctx.has_bias else None
 
 
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -138,7 +140,7 @@ class PointwiseConv2d(nn.Conv2d):
 def use_fast_layers(network: nn.Module) -> int:
     """Switch a network's eligible convolutions in place; returns how many.
 
-    Eligible: depth-wise with bias, stride 1, no dilation, odd kernel and 'same' zero padding;
+    Eligible: depth-wise, stride 1, no dilation, odd kernel and 'same' zero padding;
     1x1 with one group, stride 1 and no padding.
     """
     count = 0
@@ -163,7 +165,6 @@ def _is_eligible_depthwise(conv: nn.Conv2d) -> bool:
     height, width = conv.kernel_size
     return (
         conv.groups == conv.in_channels == conv.out_channels > 1
-        and conv.bias is not None
         and conv.stride == (1, 1)
         and conv.dilation == (1, 1)
         and height % 2 == width % 2 == 1

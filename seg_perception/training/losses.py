@@ -87,12 +87,16 @@ class SetCrossEntropy(nn.Module):
 
         logits: (N, classes, H, W) float; sets: (N, H, W) integer set ids, 255 unlabelled.
         """
+        loss, weight = self.compute_pixels(logits, sets)
+        return (loss * weight).sum() / weight.sum().clamp(min=1.0)
+
+    def compute_pixels(self, logits: Tensor, sets: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and weight of each pixel, both (N, H, W); arguments as `forward`."""
         last = len(self.weights) - 1
         index = torch.where(sets == IGNORE_SET, last, sets.long())
-        weight = self.weights[index]
         scores = logits.permute(0, 2, 3, 1)
         loss = torch.logsumexp(scores, -1) - torch.logsumexp(scores + self.mask[index], -1)
-        return (loss * weight).sum() / weight.sum().clamp(min=1.0)
+        return loss, self.weights[index]
 
 
 def compute_set_weights(

@@ -13,6 +13,7 @@ import numpy as np
 from seg_perception.errors import UserError
 from seg_perception.evaluation.files import replace_file
 from seg_perception.training.config import TrainingConfig, expand_path
+from seg_perception.training.instances import encode_panoptic
 
 FIRST_SEED = 1000
 # Seeds below 1000 and from 9000 on are kept for demonstrations and scores: never trained on.
@@ -24,7 +25,7 @@ JPEG_QUALITY = 96
 
 
 def render_frames(folder: Path, seed: int, frames: int = FRAMES_PER_SEED) -> None:
-    """Render random frames of one street: SEED_FRAME_image.jpg beside SEED_FRAME_label.png.
+    """Render random frames of one street: SEED_FRAME_image.jpg, _label.png and _panoptic.png.
 
     Every second street has a camera of its own, the others the standard one. Raises UserError
     for a seed that is kept for scores, or a folder that cannot be written.
@@ -42,11 +43,12 @@ def render_frames(folder: Path, seed: int, frames: int = FRAMES_PER_SEED) -> Non
         frame = drive.render(int(index))
         stem = f'{seed:05d}_{index:03d}'
         write_image(folder / f'{stem}_label.png', frame.label)
+        write_image(folder / f'{stem}_panoptic.png', encode_panoptic(frame.panoptic))
         write_image(folder / f'{stem}_image.jpg', np.ascontiguousarray(frame.image[..., ::-1]))
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """Write a grey or BGR uint8 image, whole or not at all; raises UserError."""
+    """Write a BGR uint8 or a grey uint8 or uint16 image, whole or not at all; raises UserError."""
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == '.jpg' else []
 
     def encode(temporary: Path) -> None:
@@ -82,5 +84,9 @@ def list_missing_streets(folder: Path, streets: int) -> list[int]:
     return [
         seed
         for seed in range(FIRST_SEED, FIRST_SEED + streets)
-        if len(list(folder.glob(f'{seed:05d}_*_image.jpg'))) < FRAMES_PER_SEED
+        if min(
+            len(list(folder.glob(f'{seed:05d}_*_{kind}')))
+            for kind in ('image.jpg', 'panoptic.png')
+        )
+        < FRAMES_PER_SEED
     ]

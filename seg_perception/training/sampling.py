@@ -31,20 +31,27 @@ MIN_CLASS_PIXELS = 10  # of every 16th pixel, for an image to count as showing a
 
 @dataclass(frozen=True)
 class TrainingItem:
-    """image: (H, W, 3) uint8 RGB; sets: (H, W) uint8 set ids, see losses.SetTable."""
+    """image: (H, W, 3) uint8 RGB; sets: (H, W) uint8 set ids, see losses.SetTable.
+
+    instances: (H, W) uint16, see instances.encode_instances; None where they are not needed.
+    """
 
     image: np.ndarray
     sets: np.ndarray
+    instances: np.ndarray | None = None
 
 
 class NumberedImages:
     """A data set whose labels are set ids of a table; decoded on first use and then kept.
 
-    May be used from several threads.
+    May be used from several threads. has_instances: read instances too.
     """
 
-    def __init__(self, images: LabelledImages, table: SetTable) -> None:
+    def __init__(
+        self, images: LabelledImages, table: SetTable, has_instances: bool = False
+    ) -> None:
         self._images = images
+        self._has_instances = has_instances
         self._lut = table.add(images.mapping)
         self._refined_lut = refine_lut(self._lut, images.mapping.accept_matrix())
         self._cache: dict[int, TrainingItem] = {}
@@ -60,8 +67,10 @@ class NumberedImages:
         if index in self._cache:
             return self._cache[index]
         found = self._images[index]
-        item = TrainingItem(found.image, self._number(index, found.label))
+        instances = self._images.read_instances(index) if self._has_instances else None
+        item = TrainingItem(found.image, self._number(index, found.label), instances)
         size = item.image.nbytes + item.sets.nbytes
+        size += 0 if instances is None else instances.nbytes
         with self._cache_lock:
             if index not in self._cache and self._cached_bytes + size <= CACHE_BYTES:
                 self._cache[index] = item
@@ -126,8 +135,16 @@ class CropSampler:
     what an uninterrupted one would have seen. Labels leave as set ids of the table.
     """
 
-    def __init__(self, datasets: Sequence[LabelledImages], table: SetTable, seed: int) -> None:
-        self.datasets = {dataset.name: NumberedImages(dataset, table) for dataset in datasets}
+    def __init__(
+        self,
+        datasets: Sequence[LabelledImages],
+        table: SetTable,
+        seed: int,
+        has_instances: bool = False,
+    ) -> None:
+        self.datasets = {
+            dataset.name: NumberedImages(dataset, table, has_instances) for dataset in datasets
+        }
         self._seed = seed
 
     def draw_batch(self, stage: StageConfig, key: Sequence[int]) -> CropBatch:
@@ -152,4 +169,4 @@ class CropSampler:
             wanted_set = int(rng.choice(list(images_by_set)))
             index = int(rng.choice(images_by_set[wanted_set]))
         item = dataset[index]
-        return cut_crop(item.image, item.sets, size, source, wanted_set, rng)
+        return cut_crop(item.image, item.sets, size, source, wanted_set, rng, item.instances)

@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seg_perception.networks.checkpoints import (
@@ -16,9 +15,7 @@ from seg_perception.networks.checkpoints import (
     read_source,
 )
 from seg_perception.networks.registry import build_network
-from seg_perception.networks.segnext import MEAN_RGB, STD_RGB
 from seg_perception.perception.labels import load_label_space
-from seg_perception.training.augmentation import Normalisation, augment_batch
 from seg_perception.training.checkpoint import CheckpointError
 from seg_perception.training.config import (
     ConfigError,
@@ -32,11 +29,14 @@ from seg_perception.training.ema import WeightAverage
 from seg_perception.training.losses import SetCrossEntropy, SetTable, compute_set_weights
 from seg_perception.training.sampling import CropSampler
 from seg_perception.training.schedule import compute_learning_rate
+from seg_perception.training.tasks import list_network_options, make_task
 
-NORMALISATION = Normalisation(MEAN_RGB, STD_RGB)
-CLASSIFIER = 'decode_head.conv_seg'
-LABEL_STRIDE = 4  # logits at 1/8 are compared with labels at 1/4: finer costs time, adds little
-AUXILIARY_STRIDE = 8  # of the encoder's last stage against those labels (1/32 of the image)
+CLASSIFIERS = (
+    'decode_head.conv_seg',
+    'decode_head.dense_seg',
+    'decode_head.categories',
+    'decode_head.semantic_head.predict',
+)
 
 
 def find_device(name: str) -> torch.device:
@@ -67,13 +67,8 @@ def build_training_network(config: TrainingConfig, device: torch.device) -> nn.M
     """Build the network of a configuration, with random weights, in training mode."""
     settings = config.network
     classes = load_label_space(settings.label_space).num_classes
-    network = build_network(
-        settings.name,
-        settings.variant,
-        classes,
-        drop_path=settings.drop_path,
-        dropout=settings.dropout,
-    )
+    options = list_network_options(settings)
+    network = build_network(settings.name, settings.variant, classes, **options)
     if settings.layer_scale > 0:
         for name, parameter in network.named_parameters():
             if 'layer_scale' in name:
@@ -99,8 +94,8 @@ def load_start_weights(network: nn.Module, settings: NetworkConfig) -> tuple[str
     if settings.initial_weights:
         state, _ = read_source(expand_path(settings.initial_weights))
         own = network.state_dict()
-        for key in (f'{CLASSIFIER}.weight', f'{CLASSIFIER}.bias'):
-            if key in state and len(state[key]) != len(own[key]):
+        for key in (f'{name}.{leaf}' for name in CLASSIFIERS for leaf in ('weight', 'bias')):
+            if key in state and key in own and len(state[key]) != len(own[key]):
                 unused.append(f'{key} of {len(state[key])} classes')
                 state = {**state, key: own[key]}
         load_weights(network, state)
@@ -116,19 +111,19 @@ class Learner:
         self.device = find_device(config.run.device)
         self.network = build_training_network(config, self.device)
         self.unused_weights = load_start_weights(self.network, config.network)
-        channels = self.network.variant.embed_dims[-1]  # type: ignore[union-attr,index]
-        self.auxiliary = nn.Conv2d(channels, self.network.num_classes, 1)  # type: ignore[arg-type]
-        self.auxiliary.to(self.device)
+        self.task = make_task(config, self.network, self.device)
         self.average = WeightAverage(self.network, config.optimizer.ema_decay)
         self.table = SetTable(self.network.num_classes)  # type: ignore[arg-type]
-        self.sampler = CropSampler(open_datasets(config, 'train'), self.table, config.run.seed)
+        self.sampler = CropSampler(
+            open_datasets(config, 'train'), self.table, config.run.seed, self.task.needs_instances
+        )
         self.optimizer = self._build_optimizer()
         self.criterion: SetCrossEntropy | None = None
 
     def share_memory(self) -> None:
         """Move weights and average to shared memory, before worker processes are started."""
         self.network.share_memory()
-        self.auxiliary.share_memory()
+        self.task.auxiliary.share_memory()
         self.average.share_memory()
 
     def prepare_loss(self) -> SetCrossEntropy:
@@ -146,7 +141,7 @@ class Learner:
         return self.criterion
 
     def _parameters(self) -> list[Tensor]:
-        return [*self.network.parameters(), *self.auxiliary.parameters()]
+        return [*self.network.parameters(), *self.task.auxiliary.parameters()]
 
     def _build_optimizer(self) -> torch.optim.Optimizer:
         settings = self.config.optimizer
@@ -158,7 +153,7 @@ class Learner:
                 if name.startswith('decode_head.') == in_head
             ]
             if in_head:
-                parameters += self.auxiliary.parameters()
+                parameters += self.task.auxiliary.parameters()
             factor = settings.head_rate_factor if in_head else 1.0
             decayed = [p for p in parameters if p.ndim >= 2]
             plain = [p for p in parameters if p.ndim < 2]
@@ -176,27 +171,6 @@ class Learner:
             self.sampler.draw_batch(stage, (iteration, part)) for part in range(stage.accumulation)
         ]
 
-    def prepare_batch(self, batch: CropBatch) -> tuple[Tensor, Tensor]:
-        """Make images (N, 3, h, w) float32, channels last, and set ids (N, h/4, w/4) uint8."""
-        images, sets = augment_batch(batch, NORMALISATION, self.device)
-        half = LABEL_STRIDE // 2
-        return images, sets[:, half::LABEL_STRIDE, half::LABEL_STRIDE].contiguous()
-
-    def compute_loss(self, images: Tensor, sets: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss of the logits and of the auxiliary classifier on the encoder's last stage."""
-        criterion = self.prepare_loss()
-        reduced = self.config.run.precision == 'bfloat16'
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=reduced):
-            stages = self.network.backbone(images)  # type: ignore[operator,union-attr]
-            logits = self.network.decode_head(stages)  # type: ignore[operator,union-attr]
-            coarse = self.auxiliary(stages[-1])
-        logits, coarse = logits.float(), coarse.float()
-        logits = F.interpolate(logits, sets.shape[1:], mode='bilinear', align_corners=False)
-        half = AUXILIARY_STRIDE // 2
-        coarse_sets = sets[:, half::AUXILIARY_STRIDE, half::AUXILIARY_STRIDE]
-        coarse = coarse[:, :, : coarse_sets.shape[1], : coarse_sets.shape[2]]
-        return criterion(logits, sets), criterion(coarse, coarse_sets)
-
     def step(self, iteration: int, batches: list[CropBatch]) -> Tensor:
         """Take one optimiser step; returns the loss, on the device.
 
@@ -209,10 +183,9 @@ class Learner:
         torch.manual_seed(self.config.run.seed * 1_000_003 + iteration)  # dropout, on resume too
         total = torch.zeros((), device=self.device)
         for batch in batches:
-            main, auxiliary = self.compute_loss(*self.prepare_batch(batch))
-            loss = main + self.config.optimizer.auxiliary_weight * auxiliary
+            loss, shown = self.task.compute_loss(self.network, self.prepare_loss(), batch)
             (loss / len(batches)).backward()
-            total += main.detach() / len(batches)
+            total += shown.detach() / len(batches)
         norm = nn.utils.clip_grad_norm_(self._parameters(), self.config.optimizer.clip_norm)
         if torch.isfinite(norm):
             self.optimizer.step()
@@ -223,7 +196,7 @@ class Learner:
         """Everything a checkpoint holds."""
         return {
             'network': self.network.state_dict(),
-            'auxiliary': self.auxiliary.state_dict(),
+            'auxiliary': self.task.auxiliary.state_dict(),
             'average': self.average.state,
             'average_steps': self.average.steps,
             'optimizer': self.optimizer.state_dict(),
@@ -237,7 +210,7 @@ class Learner:
         """
         try:
             self.network.load_state_dict(state['network'])
-            self.auxiliary.load_state_dict(state['auxiliary'])
+            self.task.auxiliary.load_state_dict(state['auxiliary'])
             for key, value in self.average.state.items():
                 value.copy_(state['average'][key])
             self.optimizer.load_state_dict(state['optimizer'])
@@ -245,7 +218,7 @@ class Learner:
             settings = self.config.network
             raise CheckpointError(
                 f'is of another network than {settings.name}-{settings.variant} with '
-                f'{self.auxiliary.out_channels} classes: set run.output to another folder, or '
+                f'{self.network.num_classes} classes: set run.output to another folder, or '
                 'start anew with --fresh'
             ) from error
         self.average.steps = int(state['average_steps'])

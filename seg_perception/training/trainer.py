@@ -13,6 +13,7 @@ import torch
 
 from seg_perception.evaluation.pictures import SheetFrame, write_contact_sheet
 from seg_perception.networks.checkpoints import read_metadata, save_weights
+from seg_perception.networks.registry import NETWORKS
 from seg_perception.training.checkpoint import (
     CheckpointError,
     load_training_state,
@@ -20,6 +21,7 @@ from seg_perception.training.checkpoint import (
 )
 from seg_perception.training.config import TrainingConfig, expand_path
 from seg_perception.training.feeder import BatchFeeder
+from seg_perception.training.panoptic_validation import validate_panoptic
 from seg_perception.training.progress import (
     REPORT_EVERY_S,
     Curve,
@@ -29,12 +31,8 @@ from seg_perception.training.progress import (
     Timetable,
 )
 from seg_perception.training.schedule import compute_learning_rate
-from seg_perception.training.state import (
-    NORMALISATION,
-    Learner,
-    build_training_network,
-    open_datasets,
-)
+from seg_perception.training.state import Learner, build_training_network, open_datasets
+from seg_perception.training.tasks import NORMALISATION
 from seg_perception.training.validation import ValidationScore, predict_mask, validate
 from seg_perception.training.workers import run_workers
 
@@ -44,7 +42,7 @@ BEST_NAME = 'best.safetensors'
 CURVES_NAME = 'curves.csv'
 SCORES_NAME = 'scores.csv'
 EXAMPLES_NAME = 'examples.png'
-SCORE_KEY = 'validation_miou'  # in the metadata of BEST_NAME
+SCORE_KEY = 'validation_miou'  # in the metadata of BEST_NAME; PQ of a panoptic network
 EXAMPLES = 6
 
 
@@ -69,7 +67,9 @@ class Trainer:
         self.iteration = 0
         self._curve = Curve(self.output / CURVES_NAME)
         self._scores = Curve(self.output / SCORES_NAME)
-        self._best_miou = -1.0
+        self._best_score = -1.0
+        is_panoptic = NETWORKS[config.network.name].is_panoptic
+        self._score = validate_panoptic if is_panoptic else validate
         # shared with the workers, and without a lock: a signal handler must not wait for one
         self._is_stopping = multiprocessing.RawValue('b', 0)
 
@@ -91,7 +91,7 @@ class Trainer:
             self.iteration = self.learner.load_state_dict(state)
         except CheckpointError as error:
             raise CheckpointError(f'{source} {error}') from error
-        self._best_miou = read_best_miou(self.output / BEST_NAME)
+        self._best_score = read_best_score(self.output / BEST_NAME)
         self.report(f'resumed {source} at iteration {self.iteration}')
 
     def stop(self) -> None:
@@ -185,15 +185,18 @@ class Trainer:
         steps = {dataset.name: dataset.validation_step for dataset in self.config.datasets}
         scores = []
         for images in self.validation:
-            score = validate(network, images, NORMALISATION, size, steps[images.name])
-            self.report(f'{score.dataset}: mIoU {score.miou:.4f} on {score.images} images')
-            self._scores.append(
-                {'iteration': self.iteration, 'dataset': score.dataset, 'miou': score.miou}
-            )
+            score = self._score(network, images, NORMALISATION, size, steps[images.name])
+            self.report(f'{score.dataset}: {score.text}')
+            row: dict[str, float | str] = {
+                'iteration': self.iteration, 'dataset': score.dataset, 'miou': score.miou
+            }  # fmt: skip
+            if score.panoptic is not None:
+                row['pq'] = score.headline
+            self._scores.append(row)
             scores.append(score)
-        mean = sum(score.miou for score in scores) / max(1, len(scores))
-        if scores and mean > self._best_miou:
-            self._best_miou = mean
+        mean = sum(score.headline for score in scores) / max(1, len(scores))
+        if scores and mean > self._best_score:
+            self._best_score = mean
             save_weights(self.output / BEST_NAME, network, metadata={SCORE_KEY: repr(mean)})
         return scores
 
@@ -223,8 +226,8 @@ class Trainer:
         self.report(f'examples: {path}')
 
 
-def read_best_miou(path: Path) -> float:
-    """Return the validation mIoU that best weights were kept for; -1 where there are none."""
+def read_best_score(path: Path) -> float:
+    """Return the validation score, PQ or mIoU, of the best weights; -1 where there are none."""
     if not path.exists():
         return -1.0
     return float(read_metadata(path).get(SCORE_KEY, -1.0))
