@@ -140,8 +140,8 @@ class DilatedResNet(nn.Module):
 
 
 def initialise_convolutions(module: nn.Module) -> None:
-    """Draw convolution weights as He et al. do, from the number of outputs (in place)."""
+    """Draw weights of convolutions before a batch norm as He et al. do (in place)."""
     with torch.no_grad():
         for layer in module.modules():
-            if isinstance(layer, nn.Conv2d):
+            if isinstance(layer, nn.Conv2d) and layer.bias is None:
                 nn.init.kaiming_normal_(layer.weight, mode='fan_out', nonlinearity='relu')

@@ -17,6 +17,9 @@ POOL_FACTOR = 8  # of pooling and of upsampling
 CHANNEL_DIVISOR = 4  # a stage's channels over those of the main and the attention path
 ATTENTION_CHANNELS = 4  # between the two convolutions of the attention path
 EXCITATION_REDUCTION = 16  # of squeeze-and-excitation, as published
+# The article of SE has no network as narrow as SANet-R18. With 4 hidden channels all of a head's
+# were dead from the start in a first run: no gradient, a constant gate.
+MIN_EXCITATION_CHANNELS = 16
 
 
 class ConvNormReLU(nn.Module):
@@ -71,7 +74,7 @@ class SqueezeExcitation(nn.Module):
     def __init__(self, in_channels: int) -> None:
         super().__init__()
         channels = in_channels // CHANNEL_DIVISOR
-        hidden = max(ATTENTION_CHANNELS, channels // EXCITATION_REDUCTION)
+        hidden = max(MIN_EXCITATION_CHANNELS, channels // EXCITATION_REDUCTION)
         self.main = make_main_path(in_channels)
         self.reduce = nn.Conv2d(channels, hidden, 1)
         self.expand = nn.Conv2d(hidden, channels, 1)
