@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Time from a camera message to an 8-bit colour image, for each encoding that the node reads.
 
-The encodings take turns, so that a busy moment of the machine touches all of them.
+The encodings take turns, so that a busy moment of the machine touches all of them. On a machine
+that others use, the 10th percentile is nearer to what a quiet one gives than the median.
 """
 
 from __future__ import annotations
@@ -100,6 +101,7 @@ def measure(
             times[name].append((time.perf_counter() - start_s) * 1e3)
     return {
         name: {
+            'p10_ms': float(np.percentile(values[WARM_UPS:], 10)),
             'median_ms': float(np.median(values[WARM_UPS:])),
             'p95_ms': float(np.percentile(values[WARM_UPS:], 95)),
         }
@@ -113,7 +115,10 @@ def main() -> None:
     figures = measure(list_cases((height, width)), arguments.rounds)
     print(f'{height}x{width}, {arguments.rounds} rounds, OpenCV {cv2.__version__}')
     for name, values in figures.items():
-        print(f'{name:32} {values["median_ms"]:7.3f} ms  p95 {values["p95_ms"]:7.3f} ms')
+        print(
+            f'{name:32} {values["median_ms"]:7.3f} ms  '
+            f'p10 {values["p10_ms"]:7.3f} ms  p95 {values["p95_ms"]:7.3f} ms'
+        )
     raw = {name: values['median_ms'] for name, values in figures.items() if ';' not in name}
     slowest = max(raw, key=lambda name: raw[name])
     verdict = 'kept' if raw[slowest] <= BAR_MS else 'missed'
