@@ -255,9 +255,12 @@ def fold_into_first_convolution(
 ) -> None:
     """Scale and reorder the input channels of the convolution that reads NORMALISED.
 
-    Exact, borders included: its padding is 0 before as after the scale.
+    Exact, borders included: its padding is 0 before as after the scale, also where a node of its
+    own adds it.
     """
-    consumers = [node for node in graph.node if NORMALISED in node.input]
+    consumers = list_readers(graph, NORMALISED)
+    if [node.op_type for node in consumers] == ['Pad']:
+        consumers = list_readers(graph, consumers[0].output[0])
     if len(consumers) != 1 or consumers[0].op_type != 'Conv':
         kinds = ', '.join(node.op_type for node in consumers) or 'nothing'
         raise EngineError(f'the network input is read by {kinds}, expected one convolution')
@@ -269,6 +272,11 @@ def fold_into_first_convolution(
         numpy_helper.from_array(np.ascontiguousarray(folded, dtype=np.float32), name)
     )
     convolution.input[1] = name
+
+
+def list_readers(graph: onnx.GraphProto, name: str) -> list[NodeProto]:
+    """Return the nodes that read the values of a tensor, not its shape alone."""
+    return [node for node in graph.node if name in node.input and node.op_type != 'Shape']
 
 
 def read_constant(graph: onnx.GraphProto, name: str) -> np.ndarray:

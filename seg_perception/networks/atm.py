@@ -17,11 +17,10 @@ from torch import Tensor, nn
 
 from seg_perception.networks.vit import (
     INIT_STD,
+    Heads,
     SelfAttention,
     TokenMap,
-    merge_heads,
     resize_positions,
-    split_heads,
 )
 
 LAYERS = 3  # of each decoder
@@ -45,8 +44,7 @@ class CrossAttention(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.heads = heads
-        self.scale = (width // heads) ** -0.5
+        self.heads = Heads(heads, width // heads)
         self.q = nn.Linear(width, width)
         self.k = nn.Linear(width, width)
         self.v = nn.Linear(width, width)
@@ -54,20 +52,15 @@ class CrossAttention(nn.Module):
 
     def forward(self, queries: Tensor, tokens: Tensor) -> Tensor:
         """Attend from (N, queries, C) to (N, tokens, C); returns the shape of the queries."""
-        query, key, value = self._project(queries, tokens)
-        return self.proj(merge_heads(F.scaled_dot_product_attention(query, key, value)))
+        return self.proj(self.heads.attend(self.q(queries), self.k(tokens), self.v(tokens)))
 
     def attend_to_mask(self, queries: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Attend, and return the scaled similarity (N, queries, tokens), the heads' mean, too."""
-        query, key, value = self._project(queries, tokens)
-        similarity = (query * self.scale) @ key.transpose(2, 3)
+        query = self.heads.split(self.q(queries) * self.heads.depth**-0.5)
+        key, value = self.heads.split(self.k(tokens)), self.heads.split(self.v(tokens))
+        similarity = query @ key.transpose(2, 3)
         attended = torch.softmax(similarity, dim=3) @ value
-        return self.proj(merge_heads(attended)), similarity.mean(1)
-
-    def _project(self, queries: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        pairs = ((self.q, queries), (self.k, tokens), (self.v, tokens))
-        query, key, value = (split_heads(layer(x), self.heads) for layer, x in pairs)
-        return query, key, value
+        return self.proj(self.heads.merge(attended)), similarity.mean(1)
 
 
 class DecoderLayer(nn.Module):
@@ -149,7 +142,7 @@ def init_head(head: nn.Module) -> None:
 
 def shape_mask(similarity: Tensor, level: TokenMap) -> Tensor:
     """Turn (N, queries, tokens) into (N, queries, h, w)."""
-    return similarity.unflatten(2, (level.height, level.width))
+    return similarity.reshape(len(similarity), -1, level.height, level.width)
 
 
 class AtmHead(nn.Module):
@@ -246,4 +239,4 @@ def score_classes(class_logits: Tensor, masks: Tensor) -> Tensor:
     probabilities = torch.softmax(class_logits.float(), dim=2)[:, :, :-1]
     planes = torch.sigmoid(masks.float())
     scores = probabilities.transpose(1, 2) @ planes.flatten(2)
-    return scores.unflatten(2, (planes.shape[2], planes.shape[3]))
+    return scores.reshape(len(scores), -1, planes.shape[2], planes.shape[3])

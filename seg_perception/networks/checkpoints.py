@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from seg_perception.errors import UserError
+from seg_perception.networks.identity import identify_network
 from seg_perception.networks.segnext import (
     SegNeXt,
     SegNeXtIdentity,
@@ -32,6 +33,7 @@ from seg_perception.networks.segnext import (
     identify_segnext,
 )
 from seg_perception.networks.unfold import complete_weights
+from seg_perception.networks.vit import VisionTransformer, convert_published_weights
 
 BASES_KEY = 'decode_head.hamburger.ham.bases'
 KEYS_SHOWN = 3
@@ -212,7 +214,8 @@ def load_weights(network: nn.Module, source: Source) -> None:
 def load_encoder_weights(network: nn.Module, source: Source) -> tuple[str, ...]:
     """Load the encoder (`backbone`) alone, from an ImageNet file or from a whole network's.
 
-    Files for SegNeXt hold an MSCAN, files for SANet a ResNet with torchvision's keys.
+    Files for SegNeXt hold an MSCAN, files for SANet a ResNet with torchvision's keys, files for
+    SegViT a vision transformer with timm's keys, trained as AugReg (mean and deviation 127.5).
 
     Returns what the source held besides, for example ('head (tensors: 2)',): a classifier or a
     decode head, which is not used. Raises UserError for a source without such an encoder, and for
@@ -233,6 +236,9 @@ def load_encoder_weights(network: nn.Module, source: Source) -> tuple[str, ...]:
             'expected patch_embed1.*, block1.* and so on, with or without backbone. in front'
         )
     backbone = network.get_submodule('backbone')
+    if isinstance(backbone, VisionTransformer):
+        encoder, left_out = convert_published_weights(backbone, encoder)
+        unused += [key.partition('.')[0] for key in left_out]
     differences = list_differences(backbone.state_dict(), encoder)
     if differences:
         raise UserError(describe_mismatch(network, name, state, differences, whole=False))
@@ -304,7 +310,9 @@ def describe_mismatch(
     shown = '\n  '.join(differences[:KEYS_SHOWN])
     more = len(differences) - KEYS_SHOWN
     rest = f'\n  and {more} more' if more > 0 else ''
-    advice = 'Use a file of the same network and variant'
+    found = identify_network(state)
+    held = '' if found is None else f'It holds {found.text}. '
+    advice = f'{held}Use a file of the same network and variant'
     if wanted is not None:
         advice = advise(wanted, identify_segnext(state), whole)
     return f'{name} does not fit {target}:\n  {shown}{rest}\n{advice}'

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -65,5 +66,33 @@ def build_network(name: str, variant: str, num_classes: int, **options: Any) -> 
     Raises UserError for a name or variant that is not known.
     """
     if name not in NETWORKS:
-        raise UserError(f'no network {name!r}; use one of {", ".join(NETWORKS)}')
+        raise UserError(
+            f'no network {name!r}; use one of {", ".join(NETWORKS)}{suggest(name, NETWORKS)}'
+        )
     return NETWORKS[name].load_builder()(variant, num_classes, **options)
+
+
+def format_name(name: str, variant: str) -> str:
+    """Return the name of network and variant together, for example 'segvit_s'."""
+    return f'{name}_{variant}'
+
+
+def list_full_names() -> list[str]:
+    """Return the names of all networks and variants together."""
+    return [format_name(entry.name, v) for entry in NETWORKS.values() for v in entry.variants]
+
+
+def parse_full_name(text: str) -> tuple[str, str]:
+    """Return network and variant of a name such as 'segvit_s'; raises UserError if unknown."""
+    for entry in NETWORKS.values():
+        for variant in entry.variants:
+            if text == format_name(entry.name, variant):
+                return entry.name, variant
+    known = list_full_names()
+    raise UserError(f'no network {text!r}; use one of {", ".join(known)}{suggest(text, known)}')
+
+
+def suggest(text: str, known: Iterable[str]) -> str:
+    """Return '; did you mean ...?' with the nearest known name, or nothing."""
+    nearest = difflib.get_close_matches(text.lower(), list(known), n=1)
+    return f'; did you mean {nearest[0]}?' if nearest else ''

@@ -130,7 +130,7 @@ class SegViT(nn.Module):
         return self.decode_head(self.backbone(image))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Segment (N, 3, H, W) float RGB, normalised by networks.registry's mean and deviation.
+        """Segment (N, 3, H, W) float RGB, normalised by segnext.MEAN_RGB and STD_RGB.
 
         Returns logits (N, num_classes, ceil(H / 8), ceil(W / 8)) float32: the logarithm of the
         scores (`score_classes`) of the masks at 1/8. Their argmax is that of the scores, and

@@ -7,6 +7,7 @@ No class token, no norm after the last block. Tokens lie in (N, tokens, C), row 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,10 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seg_perception.networks.mscan import DropPath
+from seg_perception.networks.segnext import MEAN_RGB, STD_RGB
 
 PATCH_PX = 16
 NORM_EPSILON = 1e-6
 INIT_STD = 0.02
+AUGREG_MEAN, AUGREG_STD = 127.5, 127.5  # of each channel, where ours are ImageNet's
 MLP_RATIO = 4
 
 
@@ -50,22 +53,37 @@ class TokenMap(NamedTuple):
     width: int
 
 
-def split_heads(tokens: Tensor, heads: int) -> Tensor:
-    """Turn (N, tokens, C) into (N, heads, tokens, C / heads)."""
-    return tokens.unflatten(2, (heads, tokens.shape[2] // heads)).transpose(1, 2)
+@dataclass(frozen=True)
+class Heads:
+    """How the channels of an attention are shared: `count` heads of `depth` channels.
 
+    Held as plain numbers: read from a tensor's shape they would be nodes of an exported graph.
+    """
 
-def merge_heads(tokens: Tensor) -> Tensor:
-    """Turn (N, heads, tokens, C / heads) into (N, tokens, C)."""
-    return tokens.transpose(1, 2).flatten(2)
+    count: int
+    depth: int
+
+    def split(self, tokens: Tensor) -> Tensor:
+        """Turn (N, tokens, C) into (N, heads, tokens, C / heads)."""
+        return tokens.reshape(len(tokens), -1, self.count, self.depth).transpose(1, 2)
+
+    def merge(self, tokens: Tensor) -> Tensor:
+        """Turn (N, heads, tokens, C / heads) into (N, tokens, C)."""
+        return tokens.transpose(1, 2).reshape(len(tokens), -1, self.count * self.depth)
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Attend from (N, queries, C) to (N, tokens, C), scaled by 1 / sqrt(depth)."""
+        attended = F.scaled_dot_product_attention(
+            self.split(query), self.split(key), self.split(value), scale=self.depth**-0.5
+        )
+        return self.merge(attended)
 
 
 def take_even(grid: TokenMap) -> TokenMap:
     """Keep the tokens at even rows and columns; odd sides round up."""
-    channels = grid.tokens.shape[2]
     rows = grid.tokens.unflatten(1, (grid.height, grid.width))
     kept = rows[:, ::2, ::2]
-    return TokenMap(kept.reshape(len(kept), -1, channels), kept.shape[1], kept.shape[2])
+    return TokenMap(kept.flatten(1, 2), kept.shape[1], kept.shape[2])
 
 
 class SelfAttention(nn.Module):
@@ -73,16 +91,14 @@ class SelfAttention(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.width, self.heads = width, Heads(heads, width // heads)
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Attend; (N, tokens, C) in and out."""
-        query, key, value = (
-            split_heads(part, self.heads) for part in self.qkv(tokens).chunk(3, dim=2)
-        )
-        return self.proj(merge_heads(F.scaled_dot_product_attention(query, key, value)))
+        query, key, value = self.qkv(tokens).split(self.width, dim=2)
+        return self.proj(self.heads.attend(query, key, value))
 
 
 class QueryDownAttention(nn.Module):
@@ -93,16 +109,15 @@ class QueryDownAttention(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.width, self.heads = width, Heads(heads, width // heads)
         self.q = nn.Linear(width, width)
         self.kv = nn.Linear(width, 2 * width)
         self.proj = nn.Linear(width, width)
 
     def forward(self, queries: Tensor, tokens: Tensor) -> Tensor:
         """Attend from (N, queries, C) to (N, tokens, C); returns the shape of the queries."""
-        query = split_heads(self.q(queries), self.heads)
-        key, value = (split_heads(part, self.heads) for part in self.kv(tokens).chunk(2, dim=2))
-        return self.proj(merge_heads(F.scaled_dot_product_attention(query, key, value)))
+        key, value = self.kv(tokens).split(self.width, dim=2)
+        return self.proj(self.heads.attend(self.q(queries), key, value))
 
 
 class Mlp(nn.Module):
@@ -213,30 +228,35 @@ def resize_positions(positions: Tensor, height: int, width: int) -> Tensor:
 def convert_published_weights(
     encoder: VisionTransformer, state: dict[str, Tensor]
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """Rename and reshape a published vision transformer, as timm and AugReg name its parts.
+    """Rename and reshape a vision transformer with timm's keys, trained as AugReg.
 
-    Positions are resized to the encoder's table; the class token, the norm after the last block,
-    the classifier and blocks beyond the encoder's depth are left out.
+    Positions are resized to the encoder's table, and the images that it was trained on (mean and
+    deviation 127.5) become ours in its first layer. The class token, the norm after the last
+    block, the classifier and blocks beyond the encoder's depth are left out. The state dict of
+    such an encoder of ours stays as it is.
 
     Returns the encoder's state dict and the keys that were left out.
     """
-    converted, unused = {}, []
+    converted: dict[str, Tensor] = {}
+    unused = []
     depth, shrink_at = encoder.sizes.depth, encoder.sizes.shrink_at
     for key, value in state.items():
-        parts = key.split('.')
-        if parts[0] == 'blocks' and parts[1].isdigit() and int(parts[1]) >= depth:
+        part, _, rest = key.partition('.')
+        index = rest.partition('.')[0]
+        if part == 'blocks' and index.isdigit() and int(index) >= depth:
             unused.append(key)
-        elif parts[0] == 'pos_embed' and value.ndim == 3:
-            converted[key] = convert_positions(value, encoder.pos_embed)
         elif shrink_at and key.startswith(f'blocks.{shrink_at}.attn.qkv.'):
-            prefix = f'blocks.{shrink_at}.attn'
             width = len(value) // 3
-            converted[f'{prefix}.q.{parts[-1]}'] = value[:width]
-            converted[f'{prefix}.kv.{parts[-1]}'] = value[width:]
-        elif parts[0] in ('patch_embed', 'pos_embed', 'blocks'):
+            converted[key.replace('.qkv.', '.q.')] = value[:width]
+            converted[key.replace('.qkv.', '.kv.')] = value[width:]
+        elif part in ('patch_embed', 'pos_embed', 'blocks'):
             converted[key] = value
         else:
             unused.append(key)
+    positions = converted.get('pos_embed')
+    if positions is not None and positions.ndim == 3:
+        converted['pos_embed'] = convert_positions(positions, encoder.pos_embed)
+        convert_input(converted)
     return converted, unused
 
 
@@ -246,8 +266,20 @@ def convert_positions(positions: Tensor, table: Tensor) -> Tensor:
     A count of tokens that makes no square is returned as it is: it fits no table.
     """
     count = positions.shape[1]
-    side = int(count**0.5)  # the class token is no row of its own: (side^2 + 1) rounds down
+    side = math.isqrt(count)
     if count not in (side * side, side * side + 1):
         return positions
     grid = positions[:, count - side * side :].transpose(1, 2).unflatten(2, (side, side))
     return resize_positions(grid.float(), table.shape[2], table.shape[3])
+
+
+def convert_input(state: dict[str, Tensor]) -> None:
+    """Let a first layer that was trained on AugReg's images take ours, in place; exact."""
+    weight, bias = state.get('patch_embed.proj.weight'), state.get('patch_embed.proj.bias')
+    if weight is None or bias is None or weight.ndim != 4 or weight.shape[1] != len(MEAN_RGB):
+        return
+    scale = torch.tensor(STD_RGB) / AUGREG_STD
+    shift = (torch.tensor(MEAN_RGB) - AUGREG_MEAN) / AUGREG_STD
+    planes = weight.float()
+    state['patch_embed.proj.weight'] = planes * scale[:, None, None]
+    state['patch_embed.proj.bias'] = bias.float() + planes.sum((2, 3)) @ shift

@@ -141,11 +141,11 @@ def decode_in_loops(layer, queries, tokens):
     width = queries.shape[1]
     qkv = apply(layer.self_attn.qkv, queries)
     parts = (qkv[:, :width], qkv[:, width : 2 * width], qkv[:, 2 * width :])
-    attended, _ = attend(*parts, layer.self_attn.heads)
+    attended, _ = attend(*parts, layer.self_attn.heads.count)
     queries = norm(layer.norm1, queries + apply(layer.self_attn.proj, attended))
     cross = layer.cross_attn
     projected = (apply(cross.q, queries), apply(cross.k, tokens), apply(cross.v, tokens))
-    attended, similarity = attend(*projected, cross.heads)
+    attended, similarity = attend(*projected, cross.heads.count)
     queries = norm(layer.norm2, queries + apply(cross.proj, attended))
     hidden = np.maximum(apply(layer.linear1, queries), 0)
     return norm(layer.norm3, queries + apply(layer.linear2, hidden)), similarity
