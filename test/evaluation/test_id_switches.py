@@ -1,0 +1,126 @@
+# Copyright 2026 seg_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""ID switches, counted by hand."""
+
+import json
+
+import numpy as np
+import pytest
+
+from seg_perception.evaluation.id_switches import IdSwitches
+from seg_perception.evaluation.metric import JudgedFrame
+from seg_perception.perception.labels import LabelSpace
+
+SPACE = LabelSpace('small', ('road', 'car', 'rider'), ((0, 0, 0),) * 3, thing_ids=(1, 2))
+HW = (40, 60)
+
+
+def draw(*squares):
+    """Return a map of road with squares (id, row, column, side)."""
+    ids = np.zeros(HW, np.int32)
+    for id_, row, column, side in squares:
+        ids[row : row + side, column : column + side] = id_
+    return ids
+
+
+def judge(metric, truth, prediction):
+    frame = JudgedFrame(
+        0, 0, np.zeros((*HW, 3), np.uint8), 'rgb', np.zeros(HW, np.uint8),
+        panoptic=prediction, true_panoptic=truth)  # fmt: skip
+    rows = metric.measure(frame)
+    return None if rows is None else json.loads(json.dumps(rows))
+
+
+def count(pairs):
+    """Return the figures of a recording of (truth, prediction)."""
+    metric = IdSwitches(SPACE)
+    return metric.summarize([judge(metric, *pair) for pair in pairs])
+
+
+def test_ids_need_not_be_the_true_ones_but_stay():
+    figures = count([(draw((1007, 5, 5, 10)), draw((1001, 5, 5, 10)))] * 4)
+    assert figures['id_switches_per_100'] == 0.0 and figures['instance_frames'] == 4
+
+
+def test_a_change_is_one_switch():
+    truth = draw((1007, 5, 5, 10), (1008, 5, 30, 10))
+    kept = draw((1001, 5, 5, 10), (1002, 5, 30, 10))
+    changed = draw((1003, 5, 5, 10), (1002, 5, 30, 10))
+    figures = count([(truth, kept), (truth, changed), (truth, changed)])
+    assert figures['id_switches_per_100'] == pytest.approx(100 / 6)
+
+
+def test_two_objects_that_swap_ids_are_two_switches():
+    truth = draw((1007, 5, 5, 10), (1008, 5, 30, 10))
+    first = draw((1001, 5, 5, 10), (1002, 5, 30, 10))
+    second = draw((1002, 5, 5, 10), (1001, 5, 30, 10))
+    assert count([(truth, first), (truth, second)])['id_switches_per_100'] == 50.0
+
+
+@pytest.mark.parametrize(('gap', 'switches', 'after_gap'), [(2, 50.0, 0.0), (3, 0.0, 50.0)])
+def test_a_change_after_more_than_two_images_is_another_figure(gap, switches, after_gap):
+    truth = draw((1007, 5, 5, 10))
+    hidden = [(draw(), draw())] * gap
+    figures = count(
+        [(truth, draw((1001, 5, 5, 10))), *hidden, (truth, draw((1002, 5, 5, 10)))]
+    )
+    assert figures['id_switches_per_100'] == switches
+    assert figures['id_changes_after_gap_per_100'] == after_gap
+
+
+def test_an_object_that_is_not_found_is_no_switch():
+    truth = draw((1007, 5, 5, 10))
+    kept, beside = draw((1001, 5, 5, 10)), draw((1002, 5, 9, 10))
+    figures = count([(truth, kept), (truth, beside), (truth, kept)])
+    assert figures['id_switches_per_100'] == 0.0 and figures['instance_frames'] == 2
+
+
+def test_another_class_does_not_find_an_object():
+    figures = count([(draw((1007, 5, 5, 10)), draw((2001, 5, 5, 10)))])
+    assert figures['id_switches_per_100'] is None and figures['instance_frames'] == 0
+
+
+def test_void_is_not_part_of_the_union():
+    truth = draw((1007, 5, 5, 10))
+    truth[5:15, 15:30] = -1
+    prediction = draw((1001, 5, 5, 10))
+    prediction[5:15, 15:30] = 1001
+    assert count([(truth, prediction)])['instance_frames'] == 1
+
+
+def test_distant_objects_count_in_a_figure_of_their_own(monkeypatch):
+    # 100 px at 1024x2048 are a ninth of a pixel here, so the limit is set for this size.
+    monkeypatch.setattr('seg_perception.evaluation.id_switches.LEAST_AREA_SHARE', 50 / (40 * 60))
+    truth = draw((1007, 5, 5, 10), (1008, 5, 30, 4))
+    first = draw((1001, 5, 5, 10), (1002, 5, 30, 4))
+    second = draw((1001, 5, 5, 10), (1003, 5, 30, 4))
+    figures = count([(truth, first), (truth, second)])
+    assert figures['id_switches_per_100'] == 0.0
+    assert figures['id_switches_per_100_any_size'] == 25.0
+
+
+def test_predicted_classes_are_folded_into_the_truths():
+    lut = np.full(256, 255, np.uint8)
+    lut[[0, 5, 6]] = (0, 1, 1)
+    metric = IdSwitches(SPACE, lut)
+    truth = draw((1007, 5, 5, 10))
+    rows = [judge(metric, truth, draw((id_, 5, 5, 10))) for id_ in (5001, 5001, 6001)]
+    assert metric.summarize(rows)['id_switches_per_100'] == pytest.approx(100 / 3)
+
+
+def test_images_without_panoptic_maps_have_no_rows():
+    frame = JudgedFrame(0, 0, np.zeros((*HW, 3), np.uint8), 'rgb', np.zeros(HW, np.uint8))
+    assert IdSwitches(SPACE).measure(frame) is None
+
+
+@pytest.mark.parametrize(
+    ('prediction', 'message'),
+    [
+        (np.zeros((40, 59), np.int32), r'prediction is int32 of shape \(40, 59\)'),
+        (np.zeros(HW, np.uint16), 'prediction is uint16'),
+        (np.full(HW, 300_000, np.int32), 'prediction holds id 300000'),
+    ],
+)
+def test_maps_that_do_not_fit_are_refused(prediction, message):
+    with pytest.raises(ValueError, match=message):
+        judge(IdSwitches(SPACE), draw(), prediction)
