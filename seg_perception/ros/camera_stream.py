@@ -12,7 +12,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from seg_perception.pipeline import SegmentationPipeline
 from seg_perception.ros.camera_parameters import CameraParameters
@@ -20,11 +20,13 @@ from seg_perception.ros.diagnostics import EngineFacts, NodeFacts, build_status
 from seg_perception.ros.environment import has_transport_profile
 from seg_perception.ros.events import subscription_events
 from seg_perception.ros.ground import GroundProducts
+from seg_perception.ros.ground_inputs import find_camera_info_topic
 from seg_perception.ros.ground_publishers import GROUND_TOPICS
 from seg_perception.ros.log_bridge import find_logger
 from seg_perception.ros.occupancy_parameters import GroundSettings, read_ground_settings
+from seg_perception.ros.output_size import OutputSize, read_output_size
 from seg_perception.ros.processing import FrameProcessor
-from seg_perception.ros.products import PRODUCT_TOPICS, ProductPublishers
+from seg_perception.ros.products import INFO_TOPIC, PRODUCT_TOPICS, ProductPublishers
 from seg_perception.ros.qos import (
     COMPRESSED,
     RAW,
@@ -73,6 +75,7 @@ class CameraStream:
         self._ground: GroundProducts | None = None
         self._processor: FrameProcessor | None = None
         self._subscription: Any = None
+        self._info_subscription: Any = None
         self._incompatible_qos = ''
         self._silence = ThrottledLog(self._logger.warning, period_s=10.0, counts=False)
 
@@ -98,7 +101,8 @@ class CameraStream:
             for topic in GROUND_TOPICS
         ]
         images = [self.find_image_topic(transport) for transport in (RAW, COMPRESSED)]
-        return [*self.list_products(), *ground, *images]
+        info = self._node.resolve_topic_name(name_product(INFO_TOPIC, self.name))
+        return [*self.list_products(), info, *ground, *images]
 
     # Lifecycle -------------------------------------------------------------------------------
 
@@ -112,6 +116,10 @@ class CameraStream:
         if self._value('image_transport') == COMPRESSED:
             return CameraFormat(size_px, 'bgr')
         return CameraFormat(size_px, self._value('camera.channel_order'))
+
+    def read_output_size(self) -> OutputSize:
+        """Return the size of the masks; raises UserError for values that do not go together."""
+        return read_output_size(self._value)
 
     def read_ground(self, class_names: tuple[str, ...]) -> GroundSettings | None:
         """Return the settings of the ground products, None where they are switched off.
@@ -149,6 +157,7 @@ class CameraStream:
             self._logger,
             self._value('image_transport'),
             self._ground,
+            self.read_output_size(),
         )
         self._processor.set_prepared_camera(prepared.size_px, prepared.channel_order)
 
@@ -172,6 +181,14 @@ class CameraStream:
             event_callbacks=subscription_events(self._on_incompatible_camera),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
+        if self._value('output.camera_info'):
+            assert self._processor is not None  # lifecycle: opened before
+            self._info_subscription = self._node.create_subscription(
+                CameraInfo,
+                find_camera_info_topic(self._node, topic, self.name),
+                self._processor.take_camera_info,
+                camera_qos(),
+            )
         self._logger.info(f'active: listening on {topic}')
 
     def process(self, arrival: Arrival[Any]) -> None:
@@ -184,6 +201,9 @@ class CameraStream:
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
+        if self._info_subscription is not None:
+            self._node.destroy_subscription(self._info_subscription)
+            self._info_subscription = None
         self._incompatible_qos = ''
 
     def finish(self, has_left_over: bool) -> None:

@@ -177,6 +177,38 @@ SPECS: tuple[ParameterSpec, ...] = (
         choices=('rgb', 'bgr'),
     ),
     ParameterSpec(
+        'output.scale',
+        1.0,
+        'Size of ~/mask, ~/confidence, ~/overlay and ~/points as a share of the camera image, '
+        'sampled at their own pixels.',
+        UNCONFIGURED,
+        minimum=0.05,
+        maximum=1.0,
+    ),
+    ParameterSpec(
+        'output.height',
+        0,
+        'Height of them in pixels instead, with output.width: to match a registered depth cloud.',
+        UNCONFIGURED,
+        minimum=0,
+        maximum=16384,
+    ),
+    ParameterSpec(
+        'output.width',
+        0,
+        'Width of them in pixels, with output.height.',
+        UNCONFIGURED,
+        minimum=0,
+        maximum=16384,
+    ),
+    ParameterSpec(
+        'output.camera_info',
+        True,
+        'Publish ~/camera_info (while somebody listens): the calibration of the masks, that of '
+        'the camera rescaled.',
+        UNCONFIGURED,
+    ),
+    ParameterSpec(
         'output.confidence',
         True,
         'Publish ~/confidence (while somebody listens): mono8, probability of the winning class '

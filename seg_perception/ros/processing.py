@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 
 from seg_perception.perception.frame import Frame, FrameError, FrameReader, StampMonitor
@@ -17,6 +18,7 @@ from seg_perception.pipeline import SegmentationPipeline
 from seg_perception.ros.cv_bridge_images import convert_by_cv_bridge
 from seg_perception.ros.ground import GroundProducts
 from seg_perception.ros.messages import OutgoingImage
+from seg_perception.ros.output_size import OutputSize, scale_camera_info
 from seg_perception.ros.products import ProductPublishers
 from seg_perception.ros.qos import COMPRESSED
 from seg_perception.ros.statistics import FrameStatistics, FrameTimes
@@ -48,6 +50,7 @@ class FrameProcessor:
         logger: the node's logger.
         image_transport: 'raw' or 'compressed', which fixes the type of the messages.
         ground: makes grids and clouds of the masks; None where they are switched off.
+        output_size: of the masks; None for that of the images.
 
     """
 
@@ -61,6 +64,7 @@ class FrameProcessor:
         logger: Any,
         image_transport: str,
         ground: GroundProducts | None = None,
+        output_size: OutputSize | None = None,
     ) -> None:
         reader = FrameReader(convert_by_cv_bridge)
         self._read = reader.read_compressed if image_transport == COMPRESSED else reader.read_image
@@ -71,6 +75,8 @@ class FrameProcessor:
         self._now_ns = now_ns
         self._logger = logger
         self._ground = ground
+        self._output_size = output_size or OutputSize()
+        self._camera_info: Any = None
         self._warn = ThrottledLog(logger.warning)
         self._error = ThrottledLog(logger.error)
         self._stamps = StampMonitor()
@@ -83,6 +89,10 @@ class FrameProcessor:
     def set_prepared_camera(self, size_px: tuple[int, int], channel_order: str) -> None:
         """Say for which (height, width) and channel order the pipeline was warmed up."""
         self._camera = (*size_px, channel_order)
+
+    def take_camera_info(self, message: Any) -> None:
+        """Keep the calibration of the camera, in any thread."""
+        self._camera_info = message
 
     def process(self, arrival: Arrival[Any]) -> None:
         """Segment one camera message and publish the products; never raises."""
@@ -112,7 +122,7 @@ class FrameProcessor:
         self.frame_id = frame.frame_id
         self._check_stamp(frame)
         self._prepare_for(frame)
-        height_px, width_px = frame.image.shape[:2]
+        height_px, width_px = self._output_size.find(frame.image.shape[:2])
         confidence_out = None
         wants_confidence = self._is_wanted('output.confidence', self._publishers.confidence)
         ground_wanted = self._ground.list_wanted() if self._ground else set()
@@ -128,6 +138,7 @@ class FrameProcessor:
         stamp_age_ns = self._now_ns() - frame.stamp_ns
         if wants_confidence:
             self._publish(self._publishers.confidence, self._confidence.message(frame.header))
+        self._publish_camera_info(frame, (height_px, width_px))
         if published:
             self._statistics.count_used(
                 FrameTimes(
@@ -169,11 +180,19 @@ class FrameProcessor:
     def _is_wanted(self, parameter: str, publisher: Any) -> bool:
         return bool(self._get_parameter(parameter)) and publisher.get_subscription_count() > 0
 
+    def _publish_camera_info(self, frame: Frame, output_hw: tuple[int, int]) -> None:
+        info, publisher = self._camera_info, self._publishers.camera_info
+        if info is not None and publisher.get_subscription_count() > 0:
+            self._publish(publisher, scale_camera_info(info, output_hw, frame.header))
+
     def _publish_overlay(self, frame: Frame, mask: np.ndarray) -> None:
-        height_px, width_px = frame.image.shape[:2]
+        height_px, width_px = mask.shape
+        image = frame.image
+        if image.shape[:2] != mask.shape:
+            image = cv2.resize(image, (width_px, height_px), interpolation=cv2.INTER_AREA)
         encoding = 'rgb8' if frame.channel_order == 'rgb' else 'bgr8'
         draw_overlay(
-            frame.image,
+            image,
             frame.channel_order,
             mask,
             self._pipeline.engine.metadata.label_space,

@@ -9,7 +9,7 @@ from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 
 from seg_perception.perception.labels import LabelSpace
 from seg_perception.ros.events import publisher_events
@@ -17,6 +17,7 @@ from seg_perception.ros.messages import build_label_info, has_label_info
 from seg_perception.ros.qos import latched_qos, name_policy, name_product, product_qos
 
 PRODUCT_TOPICS = ('~/mask', '~/confidence', '~/overlay')
+INFO_TOPIC = '~/camera_info'
 
 
 class ProductPublishers:
@@ -25,15 +26,18 @@ class ProductPublishers:
     Attributes:
         mask, confidence, overlay: lifecycle publishers of sensor_msgs/Image, which publish while
             the node is active; None while closed.
+        camera_info: the same of sensor_msgs/CameraInfo.
 
     """
 
     def __init__(self, node: LifecycleNode, camera: str = '') -> None:
         self._node = node
         self._topics = tuple(name_product(topic, camera) for topic in PRODUCT_TOPICS)
+        self._info_topic = name_product(INFO_TOPIC, camera)
         self.mask: Any = None
         self.confidence: Any = None
         self.overlay: Any = None
+        self.camera_info: Any = None
 
     def open(self, queue_depth: int) -> None:
         """Create the publishers of the images."""
@@ -49,13 +53,19 @@ class ProductPublishers:
             )
             for topic in self._topics
         )
+        self.camera_info = self._node.create_lifecycle_publisher(
+            CameraInfo,
+            self._info_topic,
+            product_qos(queue_depth),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
 
     def close(self) -> None:
         """Destroy whatever is open; calling it twice does no harm."""
-        for publisher in (self.mask, self.confidence, self.overlay):
+        for publisher in (self.mask, self.confidence, self.overlay, self.camera_info):
             if publisher is not None:
                 self._node.destroy_lifecycle_publisher(publisher)
-        self.mask = self.confidence = self.overlay = None
+        self.mask = self.confidence = self.overlay = self.camera_info = None
 
     def _on_incompatible_subscriber(self, topic: str, event: Any) -> None:
         self._node.get_logger().warning(

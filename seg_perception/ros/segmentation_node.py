@@ -181,8 +181,12 @@ class SegmentationNode(LifecycleNode):
         engine = load_engine(config)
         self._pipeline = SegmentationPipeline(engine)
         formats = [stream.choose_format(engine.input.network_hw) for stream in self._streams]
-        for camera_format in dict.fromkeys(formats):
-            self._pipeline.warm_up(camera_format.size_px, camera_format.channel_order)
+        output_sizes = [
+            stream.read_output_size().find(camera_format.size_px)
+            for stream, camera_format in zip(self._streams, formats, strict=True)
+        ]
+        for camera_format, output_hw in dict.fromkeys(zip(formats, output_sizes, strict=True)):
+            self._pipeline.warm_up(camera_format.size_px, camera_format.channel_order, output_hw)
         self._model_path = config.model_path
         for stream, camera_format in zip(self._streams, formats, strict=True):
             stream.open(self._pipeline, camera_format)
