@@ -18,8 +18,8 @@ from seg_perception.perception.frame import FrameError, FrameReader
 from seg_perception.ros.cv_bridge_images import convert_by_cv_bridge
 from seg_perception.ros.ground_inputs import build_model
 
-# Few, since the node compiles its network for each size.
-SIZES_HW = st.sampled_from([(24, 32), (48, 64)])
+# One, since the node compiles its network for each size and channel order.
+SIZES_HW = st.just((48, 64))
 # As many messages as may be on their way at once: none is lost before the node counts it.
 QUEUE = 2000
 IMAGE_SHARE = 0.5 * fuzz.DDS_SHARE
@@ -133,7 +133,11 @@ def test_the_node_outlives_fuzzed_images_and_calibrations(start_fuzzed):
         Image,
         FrameReader(convert_by_cv_bridge).read_image,
         GroundCamera,
-        **{'occupancy.enabled': True, 'occupancy.camera_pose': 'parameters'},
+        **{
+            'occupancy.enabled': True,
+            'occupancy.camera_pose': 'parameters',
+            'occupancy.resolution_m': 1.0,  # lookup tables are made for each calibration
+        },
     )
     camera = fuzzed.camera
     camera.subscribe('overlay')

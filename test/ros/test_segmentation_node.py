@@ -92,7 +92,7 @@ def make_unknown_encoding(message):
         (make_truncated, 'image data has 24566 bytes, expected 24576'),
         (make_wrong_step, 'image step is 128 bytes, expected at least 384'),
         (make_empty, 'image is 0x0 pixels, expected at least 1x1'),
-        (make_unknown_encoding, "'yuv422_odd', expected one of: rgb8, bgr8, mono8"),
+        (make_unknown_encoding, "'yuv422_odd', expected one of: rgb8, bgr8, rgba8"),
     ],
 )
 def test_a_bad_image_is_counted_and_named_and_the_next_one_is_fine(camera, spoil, expected):
