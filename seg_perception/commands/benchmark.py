@@ -33,6 +33,8 @@ End to end is from publish() of the camera image to the callback of the mask. Th
   decode        logits to a 1024x2048 mask
   cuda          camera bytes to mask on a GPU, at 768x1536 and 1024x2048
   subscribers   mask alone, with confidence, with overlay (not by default)
+  cameras       one node with four cameras: what a set costs, ages and shares at overload (not by
+                default)
 
 --compare exits with 1 when a figure is worse than in the old run by more than 5 % and by more than
 it varied between the rounds. Let nothing else run meanwhile. With the defaults it takes about

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 # What can be left out, or taken in; node and bare engine are always measured.
 DEFAULT_PARTS = ('eager', 'fps', 'overload', 'large-camera', 'decode', 'cuda')
-PARTS = (*DEFAULT_PARTS, 'subscribers')
+PARTS = (*DEFAULT_PARTS, 'subscribers', 'cameras')
 
 
 @dataclass(frozen=True)

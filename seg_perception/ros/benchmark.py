@@ -5,6 +5,8 @@
   e2e    from publish() in a second process to the callback of the mask there; node in a process
          of its own, shipped transport profile, mask and confidence subscribed, no overlay
   bare   the same compiled graph and threads alone, node inactive, camera publisher running
+  cameras  one node with four: one image, and one of each at once, in turns; then four times as
+           many as it can take
   eager  PyTorch f32 NCHW, the network as trained (not folded): normalise, forward, upsample to
          the size of the camera, argmax
 
@@ -44,13 +46,21 @@ from seg_perception.evaluation.benchmark_offline import (
 )
 from seg_perception.evaluation.benchmark_samples import DEFAULT_PARTS
 from seg_perception.evaluation.machine import count_cores, describe_machine
-from seg_perception.ros.benchmark_camera import CameraTask
+from seg_perception.ros.benchmark_camera import CameraTask, run_task
+from seg_perception.ros.benchmark_cameras import (
+    MODULE,
+    NAMES,
+    RigReport,
+    RigTask,
+    summarize_rig,
+)
 from seg_perception.ros.benchmark_rounds import DriveImages, RoundRunner
 from seg_perception.ros.lifecycle_client import LifecycleClient
 from seg_perception.ros.node_process import NodeProcess
 
 LARGE_CAMERA_HW = (1024, 2048)
 START_TIMEOUT_S = 300.0
+CAMERAS_TIMEOUT_S = 900.0
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,8 @@ def run_benchmark(config: BenchmarkConfig, say: Callable[[str], None]) -> Figure
     with tempfile.TemporaryDirectory(prefix='seg_perception_benchmark_') as folder:
         benchmark = Benchmark(config, DriveImages(Path(folder)), say)
         benchmark.measure_node()
+        if 'cameras' in config.parts:
+            benchmark.measure_cameras()
         if 'decode' in config.parts:
             benchmark.measure_decode()
         if 'cuda' in config.parts:
@@ -183,6 +195,24 @@ class Benchmark:
                     self._run_rounds(runner)
         finally:
             engine.close()
+
+    def measure_cameras(self) -> None:
+        """Measure a node of its own with several cameras."""
+        config = self._config
+        self._say(f'{len(NAMES)} cameras')
+        namespace = f'/seg_perception_benchmark_{os.getpid()}_cameras'
+        parameters = {**self._list_parameters(), 'cameras': list(NAMES)}
+        with NodeProcess(parameters, namespace=namespace) as node:
+            node.wait_active(START_TIMEOUT_S)
+            task = RigTask(
+                namespace=namespace,
+                node_name=node.node_name,
+                images=str(self._images.save(self._camera_hw)),
+                sets=config.rounds * config.frames // len(NAMES),
+                overload_masks=config.rounds * config.frames,
+            )
+            report = RigReport(**run_task(task, CAMERAS_TIMEOUT_S, MODULE))
+        self._add(*summarize_rig(report))
 
     def measure_decode(self) -> None:
         """Measure the decode of the model's own logits, full size."""

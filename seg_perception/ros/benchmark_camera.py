@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rclpy
@@ -44,6 +45,7 @@ STAGGER_S = 0.01
 WARM_UP_PERIOD_S = 0.2
 WARM_UP_TIMEOUT_S = 60.0
 ERROR_TAIL_LINES = 15
+MODULE = 'seg_perception.ros.benchmark_camera'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,9 +249,9 @@ def publish_alone(task: CameraTask) -> None:
 
 
 @contextmanager
-def start_camera(task: CameraTask) -> Iterator[subprocess.Popen[str]]:
-    """Start a camera process; it is ended when the block is left."""
-    command = [sys.executable, '-m', 'seg_perception.ros.benchmark_camera']
+def start_camera(task: Any, module: str = MODULE) -> Iterator[subprocess.Popen[str]]:
+    """Start a camera process with a task, a dataclass; it is ended when the block is left."""
+    command = [sys.executable, '-m', module]
     process = subprocess.Popen(
         [*command, json.dumps(dataclasses.asdict(task))],
         env=child_environment(),
@@ -265,14 +267,14 @@ def start_camera(task: CameraTask) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def run_camera(task: CameraTask, timeout_s: float) -> CameraReport:
-    """Run a camera process to its end.
+def run_task(task: Any, timeout_s: float, module: str = MODULE) -> dict[str, Any]:
+    """Run a camera process to its end and return what it printed.
 
     Raises:
-        UserError: it failed or took too long, or no mask came back.
+        UserError: it failed or took too long.
 
     """
-    with start_camera(task) as process:
+    with start_camera(task, module) as process:
         try:
             output, errors = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired as error:
@@ -283,7 +285,17 @@ def run_camera(task: CameraTask, timeout_s: float) -> CameraReport:
             f'the camera process ended with exit code {process.returncode}; its last lines:\n'
             f'{tail}'
         )
-    report = CameraReport(**json.loads(output.splitlines()[-1]))
+    return dict(json.loads(output.splitlines()[-1]))
+
+
+def run_camera(task: CameraTask, timeout_s: float) -> CameraReport:
+    """Run a camera process to its end.
+
+    Raises:
+        UserError: it failed or took too long, or no mask came back.
+
+    """
+    report = CameraReport(**run_task(task, timeout_s))
     if not report.latencies_ms:
         raise UserError(
             f'none of {report.published} images came back as a mask; the node says: '

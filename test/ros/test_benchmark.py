@@ -39,7 +39,7 @@ def test_one_run_gives_figures_picture_table_and_comparison(
 ):
     json_path, plot_path = tmp_path / 'new.json', tmp_path / 'new.png'
     arguments = ['benchmark', str(tiny_model), '--size', '64x128', '--rounds', '1']
-    arguments += ['--frames', '6', '--eager-frames', '1', '--parts', 'eager,fps,overload,cuda']
+    arguments += ['--frames', '6', '--eager-frames', '1', '--parts', 'eager,fps,overload,cuda,cameras']
     arguments += ['--json', str(json_path), '--plot', str(plot_path), '--compare', str(old_run)]
     exit_code = main(arguments)
     output = capsys.readouterr().out
@@ -48,6 +48,10 @@ def test_one_run_gives_figures_picture_table_and_comparison(
     assert figures['received'] >= 5
     assert figures['e2e_p50_ms'] > figures['node_inference_p50_ms'] > 0
     assert figures['e2e_vs_bare'] == pytest.approx(figures['e2e_p50_ms'] / figures['bare_p50_ms'])
+    assert figures['cameras4_vs_1'] == pytest.approx(
+        figures['cameras_set_p50_ms'] / figures['cameras_one_p50_ms']
+    )
+    assert 0.0 < figures['cameras_share_least'] <= 1.0 <= figures['cameras_share_most']
     for name in ('eager_vs_e2e', 'fps', 'cpu_ms_per_mask', 'rss_mb', 'overload_age_p95_ms'):
         assert figures[name] > 0, name
     assert figures['overload_published'] == 24
