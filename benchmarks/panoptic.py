@@ -22,6 +22,7 @@ from seg_perception.evaluation.files import replace_file
 from seg_perception.perception.geometry import place_image, sampling_grid
 from seg_perception.perception.labels import load_label_space
 from seg_perception.perception.panoptic import PanopticMerger
+from seg_perception.perception.tracks import InstanceTracker
 
 CAMERA_HW = (1024, 2048)
 STRIDE = 4
@@ -43,13 +44,13 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def draw_street(instances: int, shift_px: int = 0) -> tuple[np.ndarray, ...]:
-    """Return mask, heatmap and offsets (in pixels of the grid) of a crowded street."""
+    """Return mask, heatmap and offsets of a crowded street."""
     random = np.random.default_rng(0)
     mask = np.zeros(CAMERA_HW, np.uint8)
     for first_row, class_id in STUFF:
         mask[first_row:] = class_id
     heatmap = np.zeros(GRID_HW, np.float32)
-    offsets = random.normal(0, 0.5, (2, *GRID_HW)).astype(np.float32)
+    offsets = random.normal(0, 2, (2, *GRID_HW)).astype(np.float32)
     rows, columns = np.mgrid[: CAMERA_HW[0], : CAMERA_HW[1]]
     middle = (STRIDE - 1) / 2
     node_y, node_x = STRIDE * np.mgrid[: GRID_HW[0], : GRID_HW[1]] + middle
@@ -62,8 +63,8 @@ def draw_street(instances: int, shift_px: int = 0) -> tuple[np.ndarray, ...]:
         mask[((rows - y) / height_px) ** 2 + ((columns - x) / width_px) ** 2 < 1] = class_id
         is_inside = ((node_y - y) / height_px) ** 2 + ((node_x - x) / width_px) ** 2 < 1.2
         for axis, (center, node) in enumerate(((y, node_y), (x, node_x))):
-            noise = random.normal(0, 0.5, is_inside.sum())
-            offsets[axis][is_inside] = (center - node[is_inside]) / STRIDE + noise
+            noise = random.normal(0, 2, is_inside.sum())
+            offsets[axis][is_inside] = center - node[is_inside] + noise
         distance = (node_y - y) ** 2 + (node_x - x) ** 2
         heatmap = np.maximum(heatmap, np.exp(-distance / 128).astype(np.float32))
     return mask, heatmap, offsets
@@ -84,7 +85,7 @@ def measure_merge(merger: PanopticMerger, rounds: int, instances: int) -> dict[s
     mask, heatmap, offsets = draw_street(instances)
     out = np.empty(CAMERA_HW, np.int32)
     random = np.random.default_rng(1)
-    noise = random.normal(0, 50, offsets.shape).astype(np.float32)
+    noise = random.normal(0, 200, offsets.shape).astype(np.float32)
     many = random.random(GRID_HW, np.float32)
     everywhere = np.full(CAMERA_HW, CAR, np.uint8)
     table = np.arange(256, dtype=np.int32)
@@ -102,16 +103,36 @@ def measure_merge(merger: PanopticMerger, rounds: int, instances: int) -> dict[s
     }
 
 
+def measure_tracks(merger: PanopticMerger, rounds: int, instances: int) -> dict[str, float]:
+    """Return the time of a frame in which all has moved, there and back again."""
+    maps = [
+        merger.merge(*draw_street(instances, shift_px)).panoptic for shift_px in (0, SHIFT_PX)
+    ]
+    tracker = InstanceTracker()
+    tracker.warm_up()
+    times_s = []
+    for index in range(rounds):
+        panoptic = maps[index % 2].copy()
+        start_s = time.perf_counter()
+        tracker.update(panoptic)
+        times_s.append(time.perf_counter() - start_s)
+    return {
+        'panoptic_tracks_ms': 1e3 * float(np.median(times_s)),
+        'panoptic_tracks': tracker.count,
+    }
+
+
 def make_merger(threads: int) -> PanopticMerger:
     space = load_label_space('cityscapes')
     grid = sampling_grid(place_image(CAMERA_HW, CAMERA_HW), GRID_HW, STRIDE)
-    return PanopticMerger(grid, space.num_classes, space.thing_ids, threads=threads)
+    return PanopticMerger(grid, STRIDE, space.num_classes, space.thing_ids, threads=threads)
 
 
 def main() -> None:
     arguments = parse_arguments()
     merger = make_merger(arguments.threads)
     figures = measure_merge(merger, arguments.rounds, arguments.instances)
+    figures |= measure_tracks(merger, arguments.rounds, arguments.instances)
     for name, value in figures.items():
         print(f'{name:28} {value:.4g}')
     if arguments.json:

@@ -77,7 +77,7 @@ def _is_peak(heatmap, y, x, reach):
 
 
 @compile_kernel(nogil=True)
-def locate_targets(offsets, scale_yx, limit, targets):
+def locate_targets(offsets, scale, limit, targets):
     """Add each node's offset to its position, limited; return False for NaN or infinity.
 
     offsets: (2, h, w) float32, y and x. targets: (2, h, w) float64 output.
@@ -89,8 +89,8 @@ def locate_targets(offsets, scale_yx, limit, targets):
             # Zero for finite numbers, NaN for the others.
             wrong += (offsets[0, y, x] - offsets[0, y, x]) + (
                 offsets[1, y, x] - offsets[1, y, x]) != 0.0
-            step_y = np.float64(offsets[0, y, x]) * scale_yx[0]
-            step_x = np.float64(offsets[1, y, x]) * scale_yx[1]
+            step_y = np.float64(offsets[0, y, x]) * scale
+            step_x = np.float64(offsets[1, y, x]) * scale
             targets[0, y, x] = y + min(max(step_y, -limit), limit)
             targets[1, y, x] = x + min(max(step_x, -limit), limit)
     return wrong == 0

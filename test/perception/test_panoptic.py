@@ -6,16 +6,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from panoptic_plain import merge_plainly
 
+from seg_perception.errors import UserError
 from seg_perception.perception.geometry import (
     SamplingGrid,
     embed_crop,
     place_image,
     sampling_grid,
 )
-from seg_perception.perception.panoptic import MergeConfig, PanopticMerger
+from seg_perception.perception.panoptic import PanopticMerger
 from seg_perception.perception.panoptic_kernels import assign_pixels
+from seg_perception.perception.panoptic_reference import MergeConfig, merge_panoptic
 
 NUM_CLASSES = 5
 THINGS = (2, 3)
@@ -35,8 +36,17 @@ NODES = {
 SQUARE = sampling_grid(place_image((64, 96), (64, 96)), (16, 24), 4)
 
 
-def make_merger(grid=SQUARE, threads=0, scale_yx=(1.0, 1.0), **config):
-    return PanopticMerger(grid, NUM_CLASSES, THINGS, MergeConfig(**config), scale_yx, threads)
+def make_merger(grid=SQUARE, threads=0, stride=4, **config):
+    return PanopticMerger(grid, stride, NUM_CLASSES, THINGS, MergeConfig(**config), threads)
+
+
+def merge_plainly(merger, mask, heatmap, offsets, stride=4):
+    """Merge by the definition what the network saw of the mask."""
+    top, left, bottom, right = merger.grid.valid_region_px
+    seen = np.full_like(mask, 255)
+    seen[top:bottom, left:right] = mask[top:bottom, left:right]
+    seen[seen >= NUM_CLASSES] = 255
+    return merge_panoptic(seen, heatmap, offsets, merger.grid, stride, THINGS, merger.config)
 
 
 def draw_blocks(random, hw, classes):
@@ -81,16 +91,23 @@ def draw_outputs(kind, seed, grid):
 def test_map_equals_the_plain_definition(kind, grid):
     for seed in range(4):
         mask, heatmap, offsets = draw_outputs(kind, seed, grid)
-        options = {'nms_window': (7, 3, 1, 5)[seed], 'top_k': (200, 200, 9, 3)[seed],
-                   'stuff_area_px': (2048, 0, 200_000, 10**9)[seed]}  # fmt: skip
-        scale_yx = ((1.0, 1.0), (0.25, 0.25), (0.24, 0.26), (1.0, 0.5))[seed]
-        merger = make_merger(grid, 1 + seed % 3, scale_yx, **options)
-        expected = merge_plainly(
-            grid, NUM_CLASSES, THINGS, merger.config, mask, heatmap, offsets, scale_yx
-        )
+        options = {
+            'center_kernel_px': (7, 25, 1, 13)[seed],
+            'top_k': (200, 999, 9, 3)[seed],
+            'stuff_area_share': (1 / 1024, 0.0, 0.1, 1.0)[seed],
+        }
+        stride = (4, 1, 3, 8)[seed]
+        merger = make_merger(grid, 1 + seed % 3, stride, **options)
+        expected = merge_plainly(merger, mask, heatmap, offsets, stride)
         for _ in range(2):  # nothing is left of the frame before
-            panoptic = merger.merge(mask, heatmap, offsets).panoptic
-            assert np.array_equal(panoptic, expected)
+            result = merger.merge(mask, heatmap, offsets)
+            assert np.array_equal(result.panoptic, expected.ids)
+            ids = result.instances.class_id * 1000 + result.instances.instance_id
+            assert ids.tolist() == [item.panoptic_id for item in expected.instances]
+            assert result.instances.area_px.tolist() == [
+                item.area_px for item in expected.instances
+            ]
+            assert result.instances.score.tolist() == [item.score for item in expected.instances]
 
 
 def make_discs(discs):
@@ -107,7 +124,7 @@ def make_discs(discs):
         heatmap = np.maximum(heatmap, np.exp(-distance / 128)).astype(np.float32)
         closer = distance < least
         least = np.minimum(least, distance)
-        offsets[:, closer] = np.stack([row - node_y, column - node_x])[:, closer] / 4
+        offsets[:, closer] = np.stack([row - node_y, column - node_x])[:, closer]
     return mask, heatmap, offsets
 
 
@@ -127,7 +144,7 @@ def test_two_discs_that_touch_are_two_instances():
 def test_an_instance_behind_a_pole_is_one():
     mask, heatmap, offsets = make_discs([(30, 40, 16, CAR)])
     mask[:, 38:43] = 4  # the pole
-    panoptic, instances, _ = make_merger(stuff_area_px=0).merge(mask, heatmap, offsets)
+    panoptic, instances, _ = make_merger(stuff_area_share=0.0).merge(mask, heatmap, offsets)
     assert set(panoptic[mask == CAR]) == {2001}
     assert instances.area_px.tolist() == [(mask == CAR).sum()]
     # The pole hides the disc's top and bottom row.
@@ -140,13 +157,6 @@ def test_centres_and_scores_are_given_in_the_camera_image():
     instances = make_merger().merge(*outputs).instances
     assert instances.center_px.tolist() == [[29.5, 41.5]]
     assert instances.score.tolist() == [1.0]
-
-
-def test_offsets_in_pixels_of_the_input_give_the_same_map():
-    mask, heatmap, offsets = make_discs([(30, 30, 14, CAR), (30, 58, 14, RIDER)])
-    expected = make_merger().merge(mask, heatmap, offsets).panoptic
-    scaled = make_merger(scale_yx=(0.25, 0.25)).merge(mask, heatmap, offsets * 4).panoptic
-    assert np.array_equal(scaled, expected)
 
 
 def test_an_instance_has_the_class_of_most_of_its_pixels():
@@ -189,12 +199,11 @@ def test_a_score_at_the_threshold_is_no_centre():
     assert make_merger().merge(mask, heatmap, offsets).centers_found == 0
 
 
-def test_things_without_a_centre_stay_as_one_segment_without_a_number():
-    mask, heatmap, offsets = make_discs([(30, 40, 16, CAR), (60, 90, 1, RIDER)])
+def test_things_without_a_centre_are_void():
+    mask, heatmap, offsets = make_discs([(30, 40, 16, CAR)])
     panoptic, instances, found = make_merger().merge(mask, heatmap * 0, offsets)
     assert found == 0 and len(instances.score) == 0
-    assert set(panoptic[mask == CAR]) == {2000}
-    assert set(panoptic[mask == RIDER]) == {-1}  # fewer than the 6 pixels of the stuff limit
+    assert (panoptic[mask == CAR] == -1).all() and (panoptic[mask == ROAD] == 0).all()
 
 
 @pytest.mark.parametrize('value', [255, 77])
@@ -214,32 +223,26 @@ def test_stuff_needs_its_share_of_the_image():
     assert (panoptic[0, :6] == 1000).all() and (panoptic[1, :5] == -1).all()
 
 
-GRID_2000 = sampling_grid(place_image((160, 200), (160, 200)), (40, 50), 4)
+GRID_2000 = sampling_grid(place_image((80, 100), (320, 400)), (80, 100), 4)
 
 
 def make_2000_centers():
-    """Each of 2000 nodes is a centre of its own, the scores falling in raster order."""
-    mask = np.full((160, 200), CAR, np.uint8)
-    heatmap = np.linspace(1, 0.5, 2000, dtype=np.float32).reshape(40, 50)
-    return mask, heatmap, np.zeros((2, 40, 50), np.float32)
+    """Nodes two apart are 2000 centres of their own, the scores falling in raster order."""
+    mask = np.full((80, 100), CAR, np.uint8)
+    heatmap = np.zeros((80, 100), np.float32)
+    heatmap[::2, ::2] = np.linspace(1, 0.5, 2000, dtype=np.float32).reshape(40, 50)
+    return mask, heatmap, np.zeros((2, 80, 100), np.float32)
 
 
-def test_the_200_best_of_2000_centres_are_kept():
-    panoptic, instances, found = make_merger(GRID_2000, nms_window=1).merge(*make_2000_centers())
-    assert found == 2000
-    assert np.array_equal(np.unique(panoptic), np.arange(2001, 2201))
-    assert instances.score.min() >= 0.95 and (np.diff(instances.score) <= 0).all()
-
-
-def test_instances_beyond_999_of_a_class_lose_their_number():
-    merger = make_merger(GRID_2000, nms_window=1, top_k=2000)
+@pytest.mark.parametrize('top_k', [200, 999])
+def test_the_best_of_2000_centres_are_kept(top_k):
+    merger = make_merger(GRID_2000, top_k=top_k)
     outputs = make_2000_centers()
-    panoptic, instances, _ = merger.merge(*outputs)
-    assert np.array_equal(np.unique(panoptic), np.arange(2000, 3000))
-    assert (instances.instance_id == 0).sum() == 2000 - 999
-    assert instances.instance_id[:999].tolist() == list(range(1, 1000))
-    expected = merge_plainly(GRID_2000, NUM_CLASSES, THINGS, merger.config, *outputs)
-    assert np.array_equal(panoptic, expected)
+    panoptic, instances, found = merger.merge(*outputs)
+    assert found == 2000
+    assert np.array_equal(np.unique(panoptic), 2001 + np.arange(top_k))
+    assert (np.diff(instances.score) <= 0).all()
+    assert np.array_equal(panoptic, merge_plainly(merger, *outputs).ids)
 
 
 def test_map_is_written_in_place():
@@ -254,7 +257,7 @@ def test_one_compiled_version_serves_all_inputs():
     outputs = make_discs([(30, 40, 16, CAR)])
     for array in outputs:
         array.flags.writeable = False
-    make_merger(scale_yx=(1, 1)).merge(*outputs)
+    make_merger().merge(*outputs)
     make_merger(NODES['one node']).warm_up()
     assert list(assign_pixels.signatures) == compiled
 
@@ -286,16 +289,13 @@ def test_arrays_that_do_not_fit_are_refused(changes, message):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'label_divisor': 256}, 'label divisor is 256, expected 1000'),
-        ({'threshold': -0.1}, 'threshold is -0.1'),
-        ({'threshold': float('nan')}, 'threshold is nan'),
-        ({'nms_window': 6}, 'NMS window is 6, expected an odd number'),
-        ({'top_k': 0}, 'top_k is 0'),
-        ({'stuff_area_px': -1}, 'stuff area is -1 px'),
+        ({'label_divisor': 256}, 'label_divisor is 256, expected 1000'),
+        ({'center_threshold': -0.1}, 'center_threshold is -0.1'),
+        ({'center_threshold': float('nan')}, 'center_threshold is nan'),
     ],
 )
 def test_settings_out_of_range_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         MergeConfig(**options)
 
 
@@ -304,10 +304,11 @@ def test_settings_out_of_range_are_refused(options, message):
     [
         ({'num_classes': 0}, 'classes is 0, expected 1 to 255'),
         ({'thing_ids': (5,)}, r'thing class is 5, expected 0\.\.4'),
-        ({'offset_scale_yx': (1.0, 0.0)}, 'offset scale'),
+        ({'stride': 0}, 'stride is 0'),
         ({'threads': 9}, 'threads is 9'),
     ],
 )
 def test_a_merger_that_cannot_work_is_refused(options, message):
+    usual = {'grid': SQUARE, 'stride': 4, 'num_classes': 5, 'thing_ids': THINGS}
     with pytest.raises(ValueError, match=message):
-        PanopticMerger(**({'grid': SQUARE, 'num_classes': 5, 'thing_ids': THINGS} | options))
+        PanopticMerger(**(usual | options))
