@@ -325,7 +325,8 @@ def connect(fleet: FleetConfig, recordings: int) -> Iterator[tuple[Any, WorkerPl
                 'num_cpus': local.workers * local.threads,
                 'include_dashboard': False,
                 'object_store_memory': OBJECT_STORE_BYTES,
-                '_node_ip_address': '127.0.0.1',
+                # loopback works without a network; Ray would replace 127.0.0.1
+                '_node_ip_address': '127.0.0.2',
                 '_temp_dir': folder,
             }
         try:
