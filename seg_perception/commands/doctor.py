@@ -60,10 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the page section by section; see DESCRIPTION."""
+    from seg_perception.commands.build_engine import require_writable
     from seg_perception.doctor.examine import ExamineConfig, examine
     from seg_perception.doctor.finding import find_exit_status
     from seg_perception.doctor.page import format_section, format_verdict, write_findings
 
+    require_writable(None, arguments.json)
     config = ExamineConfig(
         arguments.model, arguments.backend, arguments.image_topic, arguments.seconds
     )

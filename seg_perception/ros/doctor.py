@@ -119,19 +119,19 @@ def check_rclpy() -> Iterator[Finding]:
         return
     yield Finding(SECTION, 'rclpy', OK, f'{read_rclpy_version()}, {Path(rclpy.__file__).parent}')
     yield describe_distribution(read_rclpy_version(), os.environ.get('ROS_DISTRO', ''))
-    missing = []
+    missing = {}
     for name in REQUIRED_MESSAGES:
         try:
             import_module(f'{name}.msg')
-        except ImportError:
-            missing.append(name)
+        except ImportError as error:
+            missing[name] = str(error)
     if missing:
         packages = ' '.join(name.replace('_', '-') for name in missing)
         yield Finding(
             SECTION,
             'messages',
             FAIL,
-            f'not installed: {", ".join(missing)}',
+            'cannot be imported: ' + '; '.join(f'{name} ({missing[name]})' for name in missing),
             f'rosdep install --from-paths src --ignore-src (packages: {packages})',
         )
     else:

@@ -21,7 +21,7 @@ from seg_perception.ros.qos import camera_qos
 
 HEIGHT_PX, WIDTH_PX = 1080, 1920  # rgb8: 6.2 MB
 COUNT = 20
-PERIOD_S = 0.1
+PERIOD_S = 0.05
 MATCH_TIMEOUT_S = 15.0
 # Let the receiver's side see the match too, and the last image arrive.
 SETTLE_S = 0.3
