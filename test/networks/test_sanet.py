@@ -20,7 +20,7 @@ from seg_perception.engines.select import EngineConfig, load_engine
 from seg_perception.errors import UserError
 from seg_perception.networks.deploy_sanet import fold_sanet
 from seg_perception.networks.deployment import build_deployed, describe_network, fold_network
-from seg_perception.networks.export import compute_logits, draw_noise, write_model
+from seg_perception.networks.export import draw_noise, write_model
 from seg_perception.networks.half_precision import convert_layers
 from seg_perception.networks.registry import NETWORKS, build_network
 from seg_perception.networks.sanet import SANet, build_sanet, identify_sanet
@@ -167,7 +167,12 @@ def test_openvino_computes_what_pytorch_does_in_float32(network, model_path):
     weights = {name: torch.from_numpy(value) for name, value in model.read_weights().items()}
     rounded.load_state_dict(weights)
     image = draw_noise((64, 96))
-    expected = compute_logits(rounded, image, model.metadata.input)
+    mean, std = (
+        np.array(v) for v in (model.metadata.input.mean_rgb, model.metadata.input.std_rgb)
+    )
+    pixels = ((image - mean) / std).astype(np.float32).transpose(2, 0, 1)[None]
+    with torch.inference_mode():
+        expected = rounded(torch.from_numpy(pixels))[0].numpy()
     config = EngineConfig(str(model_path), backend='openvino', precision='f32')
     engine = load_engine(config)
     found = engine.infer(image, 'rgb').copy()
