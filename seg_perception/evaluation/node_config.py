@@ -59,7 +59,7 @@ def list_engine_arguments(parameters: dict[str, Any]) -> dict[str, Any]:
     if out.get('fit') == 'model':
         out['fit'] = ''
     height_px, width_px = parameters.get('input.height', 0), parameters.get('input.width', 0)
-    if height_px and width_px:
+    if height_px or width_px:  # 0 is the model's own, for each alone
         out['input_size'] = (height_px, width_px)
     return out
 
