@@ -39,7 +39,8 @@ def test_one_run_gives_figures_picture_table_and_comparison(
 ):
     json_path, plot_path = tmp_path / 'new.json', tmp_path / 'new.png'
     arguments = ['benchmark', str(tiny_model), '--size', '64x128', '--rounds', '1']
-    arguments += ['--frames', '6', '--eager-frames', '1', '--parts', 'eager,fps,overload,cuda,cameras']
+    arguments += ['--frames', '6', '--eager-frames', '1']
+    arguments += ['--parts', 'eager,fps,overload,cuda,cameras']
     arguments += ['--json', str(json_path), '--plot', str(plot_path), '--compare', str(old_run)]
     exit_code = main(arguments)
     output = capsys.readouterr().out
