@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The engine is compared with the model file run as it is; a difference is not passed over."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from seg_perception.doctor import engine
-from seg_perception.doctor.engine import Reference, check_engine
+from seg_perception.doctor.engine import Reference, check_engine, describe_kept_engine
 from seg_perception.doctor.finding import FAIL, OK, SKIPPED, WARN
 from seg_perception.engines.cuda_device import has_driver
 
@@ -68,3 +71,22 @@ def test_an_unknown_backend_fails_with_the_known_ones(tiny_model):
 def test_without_a_model_there_is_nothing_to_run():
     (finding,) = check_engine('no_such_model', 'auto')
     assert finding.level == SKIPPED
+
+
+@pytest.mark.parametrize(
+    ('build_status', 'keeps_engines', 'level', 'expected'),
+    [
+        ('building: 12 %', True, WARN, 'runs on openvino until then'),
+        ('', True, OK, 'it is there'),
+        ('', False, SKIPPED, 'compiles at each start'),
+    ],
+)
+def test_an_engine_that_has_to_be_built_first_is_a_warning(
+    build_status, keeps_engines, level, expected
+):
+    running = SimpleNamespace(
+        build_status=build_status, keeps_engines=keeps_engines, backend_name='openvino'
+    )
+    finding = describe_kept_engine(running, Path('street.onnx'))
+    assert finding.level == level and expected in finding.text
+    assert ('build-engine street.onnx --camera 512x1024' in finding.cure) == (level == WARN)

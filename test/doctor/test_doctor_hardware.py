@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the processor can do, and a GPU that is there but of no use."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from seg_perception.doctor import hardware
@@ -63,3 +65,33 @@ def test_a_driver_that_gives_no_gpu_is_a_warning_with_its_reason(tmp_path, monke
 def test_openvino_says_what_it_computes_in():
     (finding,) = hardware.check_openvino()
     assert finding.level == OK and 'FP32' in finding.text
+
+
+def test_a_gpu_that_opens_is_named_with_its_driver(tmp_path, monkeypatch):
+    device = SimpleNamespace(name='NVIDIA L4', compute_capability='sm89', free=lambda: None)
+    monkeypatch.setattr(hardware, 'has_driver', lambda: True)
+    monkeypatch.setattr(hardware, 'CudaDevice', lambda: device)
+    program = tmp_path / 'nvidia-smi'
+    program.write_text('#!/bin/sh\necho "NVIDIA L4, 580.65, 23034 MiB, 8.9"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path), prepend=':')
+    (finding,) = hardware.check_gpu(tmp_path)
+    assert finding.level == OK
+    assert finding.text == 'NVIDIA L4 (sm89); nvidia-smi: NVIDIA L4, 580.65, 23034 MiB, 8.9'
+
+
+def test_a_gpu_without_tensorrt_is_a_warning_that_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(hardware, 'has_driver', lambda: True)
+    monkeypatch.setattr(hardware, 'MODULES', {'tensorrt': ('no_such_tensorrt',)})
+    (finding,) = hardware.check_tensorrt()
+    assert finding.level == WARN and 'pip install tensorrt' in finding.cure
+
+
+def test_a_tensorrt_that_does_not_load_is_a_warning(monkeypatch, tmp_path):
+    (tmp_path / 'broken_tensorrt.py').write_text("raise OSError('libnvinfer.so.10 is missing')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(hardware, 'has_driver', lambda: True)
+    monkeypatch.setitem(hardware.MODULES, 'tensorrt', ('broken_tensorrt',))
+    monkeypatch.setitem(hardware.MODULES, 'tensorrt_rtx', ('no_such_tensorrt',))
+    (finding,) = hardware.check_tensorrt()
+    assert finding.level == WARN and 'libnvinfer.so.10 is missing' in finding.text
