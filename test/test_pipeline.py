@@ -49,3 +49,17 @@ def test_sizes_may_change_from_frame_to_frame(pipeline, frame):
 def test_warm_up_takes_an_output_size(pipeline, frame):
     pipeline.warm_up(CAMERA_HW, 'rgb', (24, 40))
     assert process(pipeline, frame, (24, 40))[0].shape == (24, 40)
+
+
+def test_cameras_of_several_sizes_take_turns_without_preparing_again(pipeline, frame, monkeypatch):
+    small = Frame(np.ascontiguousarray(frame.image[:64, :128]), 'rgb', 0, 'camera', None)
+    expected = [pipeline.process(entry).mask.copy() for entry in (frame, small)]
+
+    def refuse(*arguments):
+        raise AssertionError('prepared again')
+
+    monkeypatch.setattr('seg_perception.pipeline.MaskDecoder', refuse)
+    monkeypatch.setattr(pipeline.engine, '_open_session', refuse)
+    for _ in range(2):
+        for entry, mask in zip((frame, small), expected, strict=True):
+            np.testing.assert_array_equal(pipeline.process(entry).mask, mask)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import sys
 import textwrap
 
-from seg_perception.ros.parameters import SPECS, ParameterSpec
+from seg_perception.ros.parameter_spec import ParameterSpec
+from seg_perception.ros.parameter_table import SPECS
 
 YAML_HEADER = """\
 # Copyright 2026 seg_perception maintainers

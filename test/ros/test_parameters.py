@@ -10,17 +10,18 @@ from rclpy.parameter import Parameter
 
 from seg_perception.engines.base import PRECISIONS
 from seg_perception.engines.select import BACKENDS
+from seg_perception.errors import UserError
 from seg_perception.perception.geometry import FITS
+from seg_perception.ros.camera_parameters import read_camera_names
 from seg_perception.ros.parameter_docs import format_markdown_table, format_parameter_file
+from seg_perception.ros.parameter_spec import AT_START, LIVE
+from seg_perception.ros.parameter_table import SPEC_BY_NAME, SPECS
 from seg_perception.ros.parameters import (
-    AT_START,
-    LIVE,
-    SPEC_BY_NAME,
-    SPECS,
     build_descriptor,
     check_change,
     find_override_problems,
     find_problem,
+    list_specs,
 )
 
 CONFIG_PATH = Path(__file__).resolve().parents[2] / 'config' / 'segnext.yaml'
@@ -131,3 +132,46 @@ def test_only_live_parameters_change_after_configuring(state):
         if not may_change:
             assert spec.name in result.reason
             assert state in result.reason
+
+
+def test_what_a_camera_may_have_of_its_own_is_described_and_checked_as_the_common_one():
+    specs = list_specs(('front',))
+    own = [spec for name, spec in specs.items() if name.startswith('front.')]
+    assert {'front.image_transport', 'front.output.overlay', 'front.occupancy.camera_x_m'} < {
+        spec.name for spec in own
+    }
+    assert 'front.model.path' not in specs
+    assert list_specs(('',)) == SPEC_BY_NAME
+    for spec in own:
+        assert 'of the camera front alone' in build_descriptor(spec).description
+        assert find_problem(spec, SPEC_BY_NAME[spec.name.removeprefix('front.')].default) == ''
+    change = [Parameter('front.output.overlay_alpha', value=0.25)]
+    assert check_change(change, 'active', specs).successful
+
+
+@pytest.mark.parametrize('value', [None, 'null'])
+def test_a_dumped_parameter_without_value_is_taken_as_not_given(value):
+    overrides = {'front.output.overlay': value, 'cameras': ['front']}
+    assert find_override_problems(overrides, (), list_specs(('front',))) == []
+
+
+@pytest.mark.parametrize(
+    ('value', 'expected'),
+    [
+        (None, ('',)),
+        ([], ('',)),
+        ([''], ('',)),
+        (['front', 'rear_2'], ('front', 'rear_2')),
+        (['front', ''], 'has ""'),
+        (['a__b'], 'has "a__b"'),
+        (['links_\u00fc'], 'expected names'),
+        (['camera'], 'name of parameters'),
+        ([f'c{index}' for index in range(17)], 'has 17 names, expected at most 16'),
+    ],
+)
+def test_names_of_cameras_are_unique_parts_of_topics(value, expected):
+    if isinstance(expected, tuple):
+        assert read_camera_names(value, ['camera']) == expected
+    else:
+        with pytest.raises(UserError, match=expected):
+            read_camera_names(value, ['camera'])
