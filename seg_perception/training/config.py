@@ -74,8 +74,8 @@ class NetworkConfig:
     layer_scale: start value of every layer scale, 0 keeps the published 1e-2.
     initial_weights: a checkpoint or safetensors file to start from, '' starts at random.
     encoder_weights: an ImageNet file for the encoder alone (keys without `backbone.`).
-    stem, span_px: of axial_deeplab, see networks.axial_deeplab; drop_path and layer_scale are
-    SegNeXt's, dropout and encoder_weights SegNeXt's and SANet's.
+    stem, span_px: of axial_deeplab, see networks.axial_deeplab, which has none of the others;
+    layer_scale is SegNeXt's alone, drop_path SegNeXt's and SegViT's.
     attention: of sanet, 'sa', or 'se' for squeeze-and-excitation in its place.
     """
 
@@ -238,6 +238,8 @@ class RunConfig:
     precision: 'float32' or 'bfloat16' (autocast; NMF, norms and losses stay in float32).
     checkpoint_every_s, validate_every_s: seconds between two; both come at the end as well.
     validation_height_px, validation_width_px: network input, images are letterboxed to it.
+    validation_window_px, validation_window_stride_px: the network sees that input in overlapping
+    square windows, as in SegViT's paper (512 and 341); 0 for the whole at once, as the node.
     """
 
     output: str = 'out/training'
@@ -250,6 +252,8 @@ class RunConfig:
     validate_every_s: float = 480.0
     validation_height_px: int = 512
     validation_width_px: int = 1024
+    validation_window_px: int = 0
+    validation_window_stride_px: int = 0
 
     def __post_init__(self) -> None:
         for name, known in (('device', DEVICES), ('precision', PRECISIONS)):
@@ -263,6 +267,9 @@ class RunConfig:
             require(getattr(self, name) >= 0, self, name, '0 or more')
         for name in ('loader_threads', 'validation_height_px', 'validation_width_px'):
             require(getattr(self, name) >= 1, self, name, '1 or more')
+        window, stride = self.validation_window_px, self.validation_window_stride_px
+        is_right = window == stride == 0 or 0 < stride <= window
+        require(is_right, self, 'validation_window_stride_px', f'1 to the window, {window} px')
 
 
 @dataclass(frozen=True)

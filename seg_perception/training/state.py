@@ -36,6 +36,11 @@ CLASSIFIERS = (
     'decode_head.dense_seg',
     'decode_head.categories',
     'decode_head.semantic_head.predict',
+    'decode_head.class_head',
+)
+CLASSIFIER_KEYS = (
+    *(f'{name}.{leaf}' for name in CLASSIFIERS for leaf in ('weight', 'bias')),
+    'decode_head.queries',  # SegViT's, one per class
 )
 
 
@@ -94,7 +99,7 @@ def load_start_weights(network: nn.Module, settings: NetworkConfig) -> tuple[str
     if settings.initial_weights:
         state, _ = read_source(expand_path(settings.initial_weights))
         own = network.state_dict()
-        for key in (f'{name}.{leaf}' for name in CLASSIFIERS for leaf in ('weight', 'bias')):
+        for key in CLASSIFIER_KEYS:
             if key in state and key in own and len(state[key]) != len(own[key]):
                 unused.append(f'{key} of {len(state[key])} classes')
                 state = {**state, key: own[key]}

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seg_perception.errors import UserError
-from seg_perception.networks import sanet
+from seg_perception.networks import sanet, segvit
 from seg_perception.networks.axial_deeplab import OUTPUT_STRIDE
 from seg_perception.networks.panoptic_decoder import PanopticOutputs
 from seg_perception.networks.registry import NETWORKS
@@ -123,6 +123,10 @@ def make_task(config: TrainingConfig, network: nn.Module, device: torch.device) 
         from seg_perception.training.sanet_task import SANetTask  # which imports this module
 
         return SANetTask(config, device)
+    if config.network.name == segvit.NAME:
+        from seg_perception.training.segvit_task import SegViTTask
+
+        return SegViTTask(config, device)
     return SemanticTask(config, network, device)
 
 

@@ -14,12 +14,13 @@ import torch
 from seg_perception.evaluation.pictures import SheetFrame, write_contact_sheet
 from seg_perception.networks.checkpoints import read_metadata, save_weights
 from seg_perception.networks.registry import NETWORKS
+from seg_perception.networks.sliding_window import SlidingWindow
 from seg_perception.training.checkpoint import (
     CheckpointError,
     load_training_state,
     save_checkpoint,
 )
-from seg_perception.training.config import TrainingConfig, expand_path
+from seg_perception.training.config import ConfigError, TrainingConfig, expand_path
 from seg_perception.training.feeder import BatchFeeder
 from seg_perception.training.panoptic_validation import validate_panoptic
 from seg_perception.training.progress import (
@@ -69,6 +70,11 @@ class Trainer:
         self._scores = Curve(self.output / SCORES_NAME)
         self._best_score = -1.0
         is_panoptic = NETWORKS[config.network.name].is_panoptic
+        if is_panoptic and config.run.validation_window_px:
+            raise ConfigError(
+                f'validation_window_px is {config.run.validation_window_px}, expected 0: the '
+                'instances of a panoptic network are not merged over windows'
+            )
         self._score = validate_panoptic if is_panoptic else validate
         # shared with the workers, and without a lock: a signal handler must not wait for one
         self._is_stopping = multiprocessing.RawValue('b', 0)
@@ -180,12 +186,13 @@ class Trainer:
     def validate(self) -> list[ValidationScore]:
         """Score the averaged weights on every validation split; the best ones are kept."""
         network = self._build_average()
+        seen = self._add_windows(network)
         settings = self.config.run
         size = (settings.validation_height_px, settings.validation_width_px)
         steps = {dataset.name: dataset.validation_step for dataset in self.config.datasets}
         scores = []
         for images in self.validation:
-            score = self._score(network, images, NORMALISATION, size, steps[images.name])
+            score = self._score(seen, images, NORMALISATION, size, steps[images.name])
             self.report(f'{score.dataset}: {score.text}')
             row: dict[str, float | str] = {
                 'iteration': self.iteration, 'dataset': score.dataset, 'miou': score.miou
@@ -205,11 +212,18 @@ class Trainer:
         network.load_state_dict(self.learner.average.state)
         return network.eval()
 
+    def _add_windows(self, network: torch.nn.Module) -> torch.nn.Module:
+        """Let a network see its input in windows where the configuration says so."""
+        run = self.config.run
+        if not run.validation_window_px:
+            return network
+        return SlidingWindow(network, run.validation_window_px, run.validation_window_stride_px)
+
     def _draw_examples(self) -> None:
         """Write images, masks and truth of validation images, spread over the data sets."""
         if not self.validation:
             return
-        network = self._build_average()
+        network = self._add_windows(self._build_average())
         size = (self.config.run.validation_height_px, self.config.run.validation_width_px)
         frames = []
         for images in self.validation:

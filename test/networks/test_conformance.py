@@ -1,0 +1,207 @@
+# Copyright 2026 seg_perception maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""What every network of the registry has to do, in its smallest variant.
+
+A network joins by its line in SMALLEST; one that is registered and not listed fails.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from conftest import randomise
+from torch import Tensor, nn
+
+from seg_perception.engines.contract import InputContract, ModelMetadata
+from seg_perception.engines.select import EngineConfig, load_engine
+from seg_perception.errors import UserError
+from seg_perception.networks.checkpoints import load_weights, save_weights
+from seg_perception.networks.deployment import (
+    DEPLOYMENTS,
+    build_deployed,
+    describe_network,
+    fold_network,
+)
+from seg_perception.networks.export import draw_noise, write_model
+from seg_perception.networks.half_precision import convert_layers
+from seg_perception.networks.identity import identify_network
+from seg_perception.networks.registry import (
+    NETWORKS,
+    build_network,
+    list_full_names,
+    parse_full_name,
+)
+from seg_perception.networks.segnext import MEAN_RGB, STD_RGB
+from seg_perception.perception.geometry import compute_logits_size
+from seg_perception.perception.labels import load_label_space
+
+CLASSES = 19
+INPUT_HW = (64, 96)
+# variant, options and the smallest image side, px
+SMALLEST: dict[str, tuple[str, dict, int]] = {
+    'segnext': ('t', {}, 1),
+    'segvit': ('s', {'image_size_px': 64}, 16),
+    'sanet': ('r18', {}, 1),
+    'axial_deeplab': ('nano', {}, 1),
+}
+EXPORTED = tuple(name for name in SMALLEST if name in DEPLOYMENTS)
+
+
+def build(name: str) -> nn.Module:
+    """Build a network in evaluation mode whose every part counts."""
+    variant, options, _ = SMALLEST[name]
+    torch.manual_seed(1)
+    network = build_network(name, variant, CLASSES, **options)
+    randomise(network, seed=2)
+    with torch.no_grad():
+        for key, tensor in network.named_parameters():
+            if key.endswith(('queries', 'pos_embed')):
+                tensor.normal_()
+    return network.eval()
+
+
+@functools.cache
+def get_network(name: str) -> nn.Module:
+    """Return a network that tests leave as it is."""
+    return build(name)
+
+
+def find_logits(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:
+    """Return the logits among what a network gives."""
+    return outputs if isinstance(outputs, Tensor) else outputs[0]
+
+
+def get_stride(name: str) -> int:
+    """Return the pixels of the input per logit."""
+    return 4 if NETWORKS[name].is_panoptic else ModelMetadata.stride
+
+
+def normalise(image: np.ndarray) -> Tensor:
+    """Turn an RGB image (H, W, 3) uint8 into what networks take."""
+    pixels = (image - np.array(MEAN_RGB)) / np.array(STD_RGB)
+    return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None]
+
+
+def test_every_network_is_tested():
+    assert set(SMALLEST) == set(NETWORKS)
+
+
+@pytest.mark.parametrize('name', SMALLEST)
+def test_deterministic_in_evaluation(name):
+    network, image = get_network(name), torch.randn(1, 3, *INPUT_HW)
+    with torch.inference_mode():
+        first, second = (find_logits(network(image)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert first.std() > 0.05  # else the tolerances below would be no test
+
+
+@pytest.mark.parametrize('name', SMALLEST)
+def test_any_input_size(name):
+    network, smallest_px = get_network(name), SMALLEST[name][2]
+    for size in ((smallest_px, smallest_px), (33, 47), (40, 96)):
+        with torch.inference_mode():
+            logits = find_logits(network(torch.randn(1, 3, *size)))
+        assert logits.shape == (1, CLASSES, *compute_logits_size(size, get_stride(name)))
+        assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize('name', SMALLEST)
+def test_images_of_a_batch_do_not_mix(name):
+    network, images = get_network(name), torch.randn(3, 3, *INPUT_HW)
+    with torch.inference_mode():
+        together = find_logits(network(images))
+        alone = torch.cat([find_logits(network(image[None])) for image in images])
+    torch.testing.assert_close(together, alone, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize('name', SMALLEST)
+def test_state_dict_survives_a_file_which_tells_what_it_is(name, tmp_path):
+    network = get_network(name)
+    save_weights(tmp_path / 'weights.safetensors', network)
+    identity = identify_network(network.state_dict())
+    assert (identity.name, identity.variant) == (name, SMALLEST[name][0])
+    assert identity.num_classes == CLASSES
+    again = build_network(name, identity.variant, CLASSES, **identity.options).eval()
+    load_weights(again, tmp_path / 'weights.safetensors')
+    image = torch.randn(1, 3, *INPUT_HW)
+    with torch.inference_mode():
+        assert torch.equal(find_logits(network(image)), find_logits(again(image)))
+
+
+@pytest.mark.parametrize('name', EXPORTED)
+def test_half_precision_is_finite_and_nearly_the_same(name):
+    image = torch.randn(1, 3, *INPUT_HW)
+    with torch.inference_mode():
+        expected = find_logits(get_network(name)(image))
+        for dtype, share in ((torch.float16, 0.98), (torch.bfloat16, 0.9)):
+            deployed = fold_network(get_network(name))
+            convert_layers(deployed, dtype)
+            logits = find_logits(deployed(image))
+            assert logits.isfinite().all()
+            assert logits.dtype == torch.float32
+            assert (logits.argmax(1) == expected.argmax(1)).float().mean() >= share
+
+
+@pytest.mark.parametrize('name', EXPORTED)
+def test_one_graph_from_camera_bytes_equals_pytorch(name, tmp_path):
+    network = get_network(name)
+    contract = InputContract(*INPUT_HW)
+    metadata = ModelMetadata(
+        load_label_space('cityscapes'), contract, name=name, source_sha256='0' * 64
+    )
+    # compares OpenVINO in float32 with PyTorch, at 1e-3 of the largest logit
+    report = write_model(network, metadata, tmp_path / 'model.onnx')
+    assert report.graph_difference <= 2e-4 * report.logits_range
+    assert report.mask_agreement > 0.97  # weights rounded to 11 bits
+    deployed = build_deployed(describe_network(network), CLASSES)
+    deployed.load_state_dict(fold_network(network).state_dict())
+    # another size of camera and of input than the file's
+    engine = load_engine(
+        EngineConfig(str(report.path), precision='f32', height_px=72, width_px=104)
+    )
+    try:
+        image = draw_noise((72, 104))
+        found = engine.infer(image, 'rgb').copy()
+        swapped = engine.infer(np.ascontiguousarray(image[:, :, ::-1]), 'bgr').copy()
+    finally:
+        engine.close()
+    with torch.inference_mode():
+        expected = find_logits(deployed(normalise(image)))[0].numpy()
+    stride = get_stride(name)
+    assert found.shape == expected.shape == (CLASSES, *compute_logits_size((72, 104), stride))
+    limit = 0.05 * np.abs(expected).max()  # weights rounded to 11 bits
+    np.testing.assert_allclose(found, expected, atol=limit)
+    np.testing.assert_allclose(swapped, found, atol=1e-3 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize('name', SMALLEST)
+def test_weights_of_another_network_are_refused_and_nothing_changes(name):
+    network = build(name)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    other = next(another for another in SMALLEST if another != name)
+    with pytest.raises(UserError, match='does not fit') as error:
+        load_weights(network, get_network(other).state_dict())
+    assert str(error.value).count('expected') <= 4
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+@pytest.mark.parametrize('name', SMALLEST)
+def test_no_classes_and_unknown_variants_are_refused(name):
+    with pytest.raises(UserError, match='num_classes=0'):
+        build_network(name, SMALLEST[name][0], 0)
+    with pytest.raises(UserError, match="'huge'"):
+        build_network(name, 'huge', CLASSES)
+
+
+def test_unknown_names_suggest_the_nearest():
+    assert [parse_full_name(text) for text in list_full_names()] == [
+        (entry.name, variant) for entry in NETWORKS.values() for variant in entry.variants
+    ]
+    with pytest.raises(UserError, match=r"no network 'segvit_S2'.*did you mean segvit_s\?"):
+        parse_full_name('segvit_S2')
+    with pytest.raises(UserError, match=r"no network 'segvti'.*did you mean segvit\?"):
+        build_network('segvti', 's', CLASSES)
