@@ -88,9 +88,9 @@ def unfold_segnext(folded: Weights, rest: Weights, variant: SegNeXtVariant) -> W
         out[f'backbone.{convolution}.weight'] = _divide(weight, scale[:, None])
     for stage, depth in enumerate(variant.depths, start=1):
         for block in range(depth):
-            source = take_prefix(folded, f'backbone.blocks.{stage - 1}.{block}.')
+            deployed = take_prefix(folded, f'backbone.blocks.{stage - 1}.{block}.')
             target = f'backbone.block{stage}.{block}.'
-            unfolded = unfold_block(source, take_prefix(rest, target))
+            unfolded = unfold_block(deployed, take_prefix(rest, target))
             out.update({target + name: value for name, value in unfolded.items()})
     head, hamburger = 'decode_head.', 'decode_head.hamburger.'
     levels = [folded[f'{head}squeeze.{index}.weight'] for index in range(3)]
