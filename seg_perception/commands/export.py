@@ -12,7 +12,7 @@ from seg_perception.commands.arguments import require_packages
 from seg_perception.errors import UserError
 
 if TYPE_CHECKING:
-    from seg_perception.networks.segnext import SegNeXtIdentity
+    from seg_perception.networks.identity import NetworkIdentity
     from seg_perception.perception.labels import LabelSpace
 
 NAME = 'export'
@@ -26,9 +26,11 @@ the checkpoint are stored with it. Every backend runs this file.
   seg_perception export --checkpoint segnext_b.pth --variant b --rank 64 --name street_b
   seg_perception export --checkpoint segnext_s_ade20k.pth --labels ade20k --height 512 --width 512
   seg_perception export --checkpoint mine.pth --labels my_classes.yaml --fit stretch
+  seg_perception export --checkpoint best.safetensors --network segvit_s --out street.onnx
 
-Checkpoints: safetensors or torch.save files with the keys of SegNeXt's authors or of
-mmsegmentation 1.x; `seg_perception models fetch` brings published ones. The file is compared with
+Checkpoints: safetensors or torch.save files of `seg_perception train`; for SegNeXt also with the
+keys of its authors or of mmsegmentation 1.x, and `seg_perception models fetch` brings published
+ones. Which network a file holds is found out; --network makes sure. The file is compared with
 PyTorch before it is moved into place.
 
 With --name and no --out the model goes, with a card, into your folder of models, where the node
@@ -52,10 +54,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='cityscapes, ade20k, camvid or a YAML file with the classes (default: cityscapes)',
     )
     parser.add_argument(
-        '--variant', choices=('t', 's', 'b', 'l'), help="default: the checkpoint's own"
+        '--network',
+        metavar='NAME',
+        help="network and variant, such as segnext_t or segvit_s (default: the checkpoint's own)",
     )
+    parser.add_argument('--variant', help="of that network (default: the checkpoint's own)")
     parser.add_argument(
-        '--rank', type=int, help="rank of the Hamburger's bases (default: the checkpoint's own)"
+        '--rank',
+        type=int,
+        help="rank of SegNeXt's Hamburger's bases (default: the checkpoint's own)",
     )
     parser.add_argument(
         '--height', type=int, default=512, help='network input, px; input.height can change it'
@@ -90,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     from seg_perception.model_zoo.verify import compute_sha256
     from seg_perception.networks.checkpoints import load_weights
     from seg_perception.networks.export import write_model
-    from seg_perception.networks.segnext import build_segnext
+    from seg_perception.networks.registry import build_network
     from seg_perception.perception.labels import load_label_space
 
     contract = InputContract(
@@ -99,7 +106,8 @@ def run(arguments: argparse.Namespace) -> int:
     labels = load_label_space(arguments.labels)
     out = choose_place(arguments)
     identity = identify_checkpoint(arguments, labels)
-    network = build_segnext(identity.variant, labels.num_classes, arguments.rank or identity.rank)
+    options = identity.options | ({'rank': arguments.rank} if arguments.rank else {})
+    network = build_network(identity.name, identity.variant, labels.num_classes, **options)
     load_weights(network, arguments.checkpoint)
     name = arguments.name or (out.parent.name if out.stem == 'model' else out.stem)
     metadata = ModelMetadata(
@@ -107,8 +115,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     report = write_model(network, metadata, out)
     print(
-        f'{report.path}: SegNeXt-{identity.variant.upper()}, {labels.num_classes} classes '
-        f'({labels.name}), input {contract.height_px}x{contract.width_px} {contract.fit}, '
+        f'{report.path}: {identity.text} ({labels.name}), '
+        f'input {contract.height_px}x{contract.width_px} {contract.fit}, '
         f'{report.size_bytes / 1e6:.1f} MB'
     )
     print(
@@ -151,18 +159,21 @@ def choose_place(arguments: argparse.Namespace) -> Path:
     return folder / MODEL_FILE
 
 
-def identify_checkpoint(arguments: argparse.Namespace, labels: LabelSpace) -> SegNeXtIdentity:
+def identify_checkpoint(arguments: argparse.Namespace, labels: LabelSpace) -> NetworkIdentity:
     """Return what the checkpoint holds; UserError names the options that fit it."""
-    from seg_perception.networks.checkpoints import identify_segnext, load_checkpoint
-    from seg_perception.perception.labels import list_label_spaces, load_label_space
+    from seg_perception.networks.checkpoints import load_checkpoint
+    from seg_perception.networks.identity import identify_network
+    from seg_perception.networks.registry import NETWORKS, parse_full_name
 
+    name, variant = None, arguments.variant
+    if arguments.network is not None:
+        name, variant = parse_full_name(arguments.network)
     state = load_checkpoint(arguments.checkpoint)
-    identity = identify_segnext(state)
+    identity = identify_network(state)
     if identity is None:
         raise UserError(
-            f'{arguments.checkpoint} holds no SegNeXt: its first keys are '
-            f'{", ".join(list(state)[:3])}; expected backbone.* and decode_head.* of SegNeXt t, '
-            's, b or l'
+            f'{arguments.checkpoint} holds none of {", ".join(NETWORKS)}: its first keys are '
+            f'{", ".join(list(state)[:3])}; expected backbone.* and decode_head.* of one of them'
         )
     if identity.num_classes is None:
         raise UserError(
@@ -170,17 +181,30 @@ def identify_checkpoint(arguments: argparse.Namespace, labels: LabelSpace) -> Se
             'to segment with; train from it, with network.encoder_weights'
         )
     options = []
-    if arguments.variant not in (None, identity.variant):
-        options.append(f'--variant {identity.variant}')
+    if (name or identity.name, variant or identity.variant) != (identity.name, identity.variant):
+        is_full = name is not None
+        options.append(
+            f'--network {identity.full_name}' if is_full else f'--variant {identity.variant}'
+        )
+    if arguments.variant not in (None, variant):
+        options.append('no --variant')
     if labels.num_classes != identity.num_classes:
-        spaces = [load_label_space(name) for name in list_label_spaces()]
-        fitting = [s.name for s in spaces if s.num_classes == identity.num_classes]
-        names = ' or '.join(fitting) or f'a YAML file of {identity.num_classes} classes'
-        options.append(f'--labels {names}')
-    if identity.has_bases and arguments.rank not in (None, identity.rank):
-        options.append(f'--rank {identity.rank}')
+        options.append(f'--labels {name_label_spaces(identity.num_classes)}')
+    if arguments.rank is not None and 'rank' not in identity.options:
+        options.append('no --rank')
+    elif identity.has_stored_rank and arguments.rank not in (None, identity.options['rank']):
+        options.append(f'--rank {identity.options["rank"]}')
     if options:
         raise UserError(
             f'{arguments.checkpoint} holds {identity.text}: use {" and ".join(options)}'
         )
     return identity
+
+
+def name_label_spaces(num_classes: int) -> str:
+    """Return the label spaces of a number of classes, for messages."""
+    from seg_perception.perception.labels import list_label_spaces, load_label_space
+
+    spaces = [load_label_space(name) for name in list_label_spaces()]
+    fitting = [space.name for space in spaces if space.num_classes == num_classes]
+    return ' or '.join(fitting) or f'a YAML file of {num_classes} classes'

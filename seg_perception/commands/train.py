@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 from seg_perception.commands.arguments import require_packages
@@ -33,6 +34,11 @@ frames of the sample drive into the data sets of kind 'frames'.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument('config', type=Path, help='training configuration, a YAML file')
+    parser.add_argument(
+        '--network',
+        metavar='NAME',
+        help="network and variant in place of the configuration's, such as segvit_s",
+    )
     start = parser.add_mutually_exclusive_group()
     start.add_argument(
         '--resume', type=Path, default=None, help="checkpoint to go on from (default: the run's)"
@@ -60,9 +66,13 @@ def run(arguments: argparse.Namespace) -> int:
     # set before torch starts its threads: a spinning OpenMP thread starves the other processes
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
+    from seg_perception.networks.registry import parse_full_name
     from seg_perception.training.config import load_config
 
     config = load_config(arguments.config)
+    if arguments.network is not None:
+        name, variant = parse_full_name(arguments.network)
+        config = replace(config, network=replace(config.network, name=name, variant=variant))
     if arguments.render:
         from seg_perception.training.rendering import render_datasets
 

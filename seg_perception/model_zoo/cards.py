@@ -16,13 +16,17 @@ from seg_perception.yaml_config import ConfigError, load_dataclass
 
 CARD_FILE = 'card.yaml'
 MODEL_FILE = 'model.onnx'
+NO_RANK = 0
 NAME_PATTERN = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]*')
 MAX_LICENCE_WORD = 24  # characters: it is a column of `seg_perception models list`
 
 
 @dataclass(frozen=True)
 class CardNetwork:
-    """The network inside: name, variant and rank build it; parameters are its trained values."""
+    """The network inside: name, variant and rank build it; parameters are its trained values.
+
+    rank: of SegNeXt's Hamburger, 0 for other networks.
+    """
 
     name: str
     variant: str
@@ -30,7 +34,8 @@ class CardNetwork:
     parameters: int
 
     def __post_init__(self) -> None:
-        if min(self.rank, self.parameters) < 1:
+        least = 1 if self.name == 'segnext' else NO_RANK
+        if self.parameters < 1 or self.rank < least:
             raise ValueError(
                 f'rank is {self.rank}, parameters {self.parameters}; expected 1 or more of each'
             )

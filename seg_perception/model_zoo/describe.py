@@ -26,8 +26,9 @@ def describe_card(card: ModelCard, folder: Path) -> str:
         ('folder', str(folder)),
         (
             'network',
-            f'{network.name} {network.variant}, rank {network.rank}, '
-            f'{network.parameters / 1e6:.2f} M parameters',
+            f'{network.name} {network.variant}, '
+            + (f'rank {network.rank}, ' if network.rank else '')
+            + f'{network.parameters / 1e6:.2f} M parameters',
         ),
         ('outputs', f'{card.classes} classes ({card.label_space})'),
         ('input', f'{size.height_px}x{size.width_px}, {size.fit}'),

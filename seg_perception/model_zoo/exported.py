@@ -10,6 +10,7 @@ from pathlib import Path
 from seg_perception.engines.model_file import load_model_file
 from seg_perception.model_zoo.cards import (
     CARD_FILE,
+    NO_RANK,
     CardData,
     CardFile,
     CardInput,
@@ -52,12 +53,14 @@ def make_card(model_path: Path, checkpoint: Path, parameters: int) -> ModelCard:
     """
     metadata = load_model_file(model_path).metadata
     network = metadata.network
-    origin = find_origin(checkpoint, metadata.source_sha256)
+    origin = find_origin(checkpoint, metadata.source_sha256, network['name'])
     return ModelCard(
         name=model_path.parent.name,
         summary=f'{origin.summary.rstrip(".")}; exported from {checkpoint.name}, sha256 '
         f'{metadata.source_sha256}',
-        network=CardNetwork(network['name'], network['variant'], network['rank'], parameters),
+        network=CardNetwork(
+            network['name'], network['variant'], network.get('rank', NO_RANK), parameters
+        ),
         label_space=metadata.label_space.name,
         classes=metadata.label_space.num_classes,
         input=CardInput(metadata.input.height_px, metadata.input.width_px, metadata.input.fit),
@@ -73,8 +76,11 @@ def make_card(model_path: Path, checkpoint: Path, parameters: int) -> ModelCard:
     )
 
 
-def find_origin(checkpoint: Path, sha256: str) -> Origin:
-    """Look for a record or a card that speaks of this very content of a checkpoint."""
+def find_origin(checkpoint: Path, sha256: str, summary: str = 'segnext') -> Origin:
+    """Look for a record or a card that speaks of this very content of a checkpoint.
+
+    summary: what it is called where there is neither.
+    """
     record = read_record(checkpoint)
     if record is not None and record.sha256 == sha256:
         return Origin(record.summary, record.licence)
@@ -82,4 +88,4 @@ def find_origin(checkpoint: Path, sha256: str) -> Origin:
         card = load_card(checkpoint.resolve().parent)
         if checkpoint.name in card.files and card.files[checkpoint.name].sha256 == sha256:
             return Origin(card.summary, card.licence, card.data, card.recipe)
-    return Origin('SegNeXt')
+    return Origin(summary)

@@ -17,6 +17,7 @@ from seg_perception.model_zoo.cards import load_card
 from seg_perception.model_zoo.exported import UNKNOWN_LICENCE, find_origin, make_card
 from seg_perception.model_zoo.verify import compute_sha256
 from seg_perception.networks.checkpoints import BASES_KEY, save_weights
+from seg_perception.networks.registry import build_network
 from seg_perception.networks.segnext import build_segnext
 from seg_perception.resources import DEFAULT_MODEL_NAME, find_model, find_model_folder
 
@@ -108,7 +109,49 @@ def test_another_network_is_said_so_in_a_line(tmp_path, capsys):
     torch.save({'conv1.weight': torch.zeros(64, 3, 7, 7)}, tmp_path / 'resnet.pth')
     assert export(tmp_path / 'resnet.pth') == 2
     error = capsys.readouterr().err
-    assert 'resnet.pth holds no SegNeXt: its first keys are conv1.weight; expected' in error
+    assert 'resnet.pth holds none of segnext, ' in error and 'first keys are conv1.weight' in error
+    assert error.count('\n') == 1
+
+
+@pytest.fixture(scope='module')
+def segvit_checkpoint(tmp_path_factory) -> Path:
+    """Return SegViT-S with 19 classes, as training leaves it."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp('trained') / 'best.safetensors'
+    save_weights(path, build_network('segvit', 's', 19, image_size_px=64))
+    return path
+
+
+def test_segvit_becomes_a_model_for_the_node(segvit_checkpoint, user_directory, capsys):
+    options = ['--network', 'segvit_s', '--height', '64', '--width', '96', '--name', 'vit']
+    assert export(segvit_checkpoint, *options) == 0
+    printed = capsys.readouterr().out
+    assert 'SegViT-S with 19 classes (cityscapes), input 64x96' in printed
+    assert 'model:=vit' in printed
+    card = load_card(user_directory / 'models' / 'vit')
+    assert (card.network.name, card.network.variant, card.network.rank) == ('segvit', 's', 0)
+    assert main(['models', 'show', 'vit']) == 0
+    assert 'segvit s, 5.' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--network', 'segvit_t'], "no network 'segvit_t'; use one of segnext_t, "),
+        (['--network', 'segvit_t'], 'did you mean segvit_s?'),
+        (['--network', 'segvit_b'], 'holds SegViT-S with 19 classes: use --network segvit_s'),
+        (['--network', 'segnext_s'], 'holds SegViT-S with 19 classes: use --network segvit_s'),
+        (['--variant', 'l'], 'holds SegViT-S with 19 classes: use --variant s'),
+        (['--labels', 'camvid'], 'holds SegViT-S with 19 classes: use --labels cityscapes'),
+        (['--rank', '16'], 'use no --rank'),
+    ],
+)
+def test_wrong_names_and_classes_are_answered_in_a_line(
+    segvit_checkpoint, capsys, options, message
+):
+    assert export(segvit_checkpoint, *options) == 2
+    error = capsys.readouterr().err
+    assert message in error
     assert error.count('\n') == 1
 
 
