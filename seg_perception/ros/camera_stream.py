@@ -121,7 +121,7 @@ class CameraStream:
         """Return the size of the masks; raises UserError for values that do not go together."""
         return read_output_size(self._value)
 
-    def read_ground(self, class_names: tuple[str, ...]) -> GroundSettings | None:
+    def _read_ground(self, class_names: tuple[str, ...]) -> GroundSettings | None:
         """Return the settings of the ground products, None where they are switched off.
 
         Raises:
@@ -143,7 +143,7 @@ class CameraStream:
         """
         self._statistics.reset()
         self._products.open(self._value('output.queue_depth'))
-        settings = self.read_ground(pipeline.engine.metadata.label_space.class_names)
+        settings = self._read_ground(pipeline.engine.metadata.label_space.class_names)
         if settings is not None:
             self._ground = GroundProducts(
                 self._node, settings, self.find_image_topic(), self.name, self._transforms
@@ -259,13 +259,17 @@ class CameraStream:
             return
         is_compressed = self._value('image_transport') == COMPRESSED
         publishers = self._node.get_publishers_info_by_topic(facts.image_topic)
+        topics = dict(self._node.get_topic_names_and_types())
+        # what the node makes of other cameras is no camera either
+        under_node = f'{self._node.get_fully_qualified_name()}/'
+        own_topics = [*self.list_products(), *(t for t in topics if t.startswith(under_node))]
         reason = explain_silence(
             facts.image_topic,
             COMPRESSED_TYPE if is_compressed else RAW_TYPE,
             [publisher.topic_type for publisher in publishers],
-            dict(self._node.get_topic_names_and_types()),
+            topics,
             has_transport_profile() or 'fastrtps' not in rclpy.get_rmw_implementation_identifier(),
-            self.list_products(),
+            own_topics,
             self.name,
         )
         self._silence.log(

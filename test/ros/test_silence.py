@@ -29,3 +29,11 @@ def test_cause_is_named(publisher_types, topics, has_profile, expected):
 def test_raw_images_are_suggested_to_a_compressed_subscription():
     text = explain_silence('/image/compressed', COMPRESSED_TYPE, [], {'/image': [RAW_TYPE]}, True)
     assert text.endswith('/image has one: set image_transport to raw')
+
+
+def test_names_to_remap_and_to_set_are_those_of_the_camera():
+    topics = {'/front/image/compressed': [COMPRESSED_TYPE]}
+    text = explain_silence('/front/image', RAW_TYPE, [], topics, True, (), 'front')
+    assert text.endswith('set front.image_transport to compressed')
+    text = explain_silence('/front/image', RAW_TYPE, [], {}, True, (), 'front')
+    assert text.endswith('remap front/image to its topic')
