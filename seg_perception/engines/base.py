@@ -43,6 +43,9 @@ class Session(Protocol):
     def infer(self, image: np.ndarray) -> np.ndarray:
         """Run on (H, W, 3) uint8; return (C, h, w) float32, valid until the next call."""
 
+    def read(self, name: str) -> np.ndarray:
+        """Return an output (c, h, w) of the last image by its name, valid until the next call."""
+
     def close(self) -> None:
         """Free what was compiled."""
 

@@ -16,6 +16,10 @@ from seg_perception.perception.labels import LabelSpace
 FORMAT_VERSION = 1
 METADATA_PREFIX = 'seg_perception.'
 CHANNEL_ORDERS = ('rgb', 'bgr')
+LOGITS, CENTER, OFFSET = 'logits', 'center', 'offset'
+# what graphs return, in this order
+SEMANTIC_OUTPUTS = (LOGITS,)
+PANOPTIC_OUTPUTS = (LOGITS, CENTER, OFFSET)
 # The coarsest stage has stride 32: below that it would look at padding alone.
 MIN_INPUT_PX = 32
 MAX_INPUT_PX = 8192
@@ -101,6 +105,7 @@ class ModelMetadata:
         temperature: the trained network's logits are divided by it in the file, see
             `seg_perception calibrate`; 1 where the confidence is as trained.
         quantized_from: hash of the model file that an int8 file was made from, '' for others.
+        outputs: of the graph, SEMANTIC_OUTPUTS or PANOPTIC_OUTPUTS.
         version: version of this metadata.
     """
 
@@ -114,7 +119,13 @@ class ModelMetadata:
     folded: bool = True
     temperature: float = 1.0
     quantized_from: str = ''
+    outputs: tuple[str, ...] = SEMANTIC_OUTPUTS
     version: int = FORMAT_VERSION
+
+    @property
+    def is_panoptic(self) -> bool:
+        """Whether the graph returns centres and offsets of instances too."""
+        return self.outputs == PANOPTIC_OUTPUTS
 
     def to_properties(self) -> dict[str, str]:
         """Return the key-value pairs for ONNX metadata_props; every value is JSON."""
@@ -130,6 +141,7 @@ class ModelMetadata:
             'folded': json.dumps(self.folded),
             'temperature': json.dumps(self.temperature),
             'quantized_from': json.dumps(self.quantized_from),
+            'outputs': json.dumps(self.outputs),
         }
         return {METADATA_PREFIX + key: value for key, value in values.items()}
 
@@ -173,6 +185,8 @@ class ModelMetadata:
                 temperature=float(json.loads(values.get('temperature', '1.0'))),
                 # nor what int8 files say
                 quantized_from=json.loads(values.get('quantized_from', '""')),
+                # nor which outputs there are
+                outputs=tuple(json.loads(values.get('outputs', '["logits"]'))),
                 version=version,
             )
         except EngineError:

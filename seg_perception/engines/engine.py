@@ -20,12 +20,16 @@ from seg_perception.engines.base import (
 )
 from seg_perception.engines.build_watch import BuildWatch, NotBuiltError
 from seg_perception.engines.contract import (
+    CENTER,
+    OFFSET,
+    PANOPTIC_OUTPUTS,
     BackendUnavailableError,
     EngineError,
     InputContract,
     ModelMetadata,
     require_channel_order,
 )
+from seg_perception.engines.outputs import PanopticArrays
 from seg_perception.perception.geometry import (
     Placement,
     SamplingGrid,
@@ -177,6 +181,25 @@ class Engine:
         Raises:
             EngineError: not such an image, or the backend failed.
         """
+        return self._run(image, channel_order)[0]
+
+    def infer_panoptic(self, image: np.ndarray, channel_order: str = 'rgb') -> PanopticArrays:
+        """Compute all outputs of a panoptic model; arguments and errors as `infer`.
+
+        Raises:
+            EngineError: the model returns logits alone.
+        """
+        if not self.metadata.is_panoptic:
+            raise EngineError(
+                f"model '{self.metadata.name}' returns {', '.join(self.metadata.outputs)} alone, "
+                f'instances need {", ".join(PANOPTIC_OUTPUTS)}; use a panoptic model, exported '
+                'from axial_deeplab'
+            )
+        logits, session = self._run(image, channel_order)
+        return PanopticArrays(logits, session.read(CENTER)[0], session.read(OFFSET))
+
+    def _run(self, image: np.ndarray, channel_order: str) -> tuple[np.ndarray, Session]:
+        """Return the logits, and the session that has the other outputs."""
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise EngineError(
                 f'image is {image.dtype} of shape {image.shape}, expected uint8 of shape '
@@ -184,8 +207,8 @@ class Engine:
             )
         session = self._session_for((image.shape[:2], channel_order))
         if session is None:
-            return self._require_stand_in().infer(image, channel_order)
-        return session.infer(image)
+            return self._require_stand_in()._run(image, channel_order)
+        return session.infer(image), session
 
     def sampling_grid(self, camera_hw: tuple[int, int]) -> SamplingGrid:
         """Return where each pixel of a (height, width) camera image reads the logits."""

@@ -14,8 +14,15 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
-from seg_perception.engines.contract import EngineError, ModelMetadata
-from seg_perception.engines.prelude import IMAGE, LOGITS, PREFIX
+from seg_perception.engines.contract import (
+    PANOPTIC_OUTPUTS,
+    SEMANTIC_OUTPUTS,
+    EngineError,
+    ModelMetadata,
+)
+from seg_perception.engines.prelude import IMAGE, PREFIX
+
+KNOWN_OUTPUTS = (SEMANTIC_OUTPUTS, PANOPTIC_OUTPUTS)
 
 
 @dataclass(frozen=True)
@@ -79,9 +86,10 @@ def parse_model(content: bytes, path: Path) -> ModelFile:
     properties = {item.key: item.value for item in graph.metadata_props}
     metadata = ModelMetadata.from_properties(properties, f'model file {path}')
     names = ([item.name for item in graph.graph.input], [i.name for i in graph.graph.output])
-    if names != ([IMAGE], [LOGITS]):
+    if names != ([IMAGE], list(metadata.outputs)) or metadata.outputs not in KNOWN_OUTPUTS:
         raise EngineError(
             f'model file {path} has inputs {names[0]} and outputs {names[1]}, expected '
-            f"['{IMAGE}'] and ['{LOGITS}']; export the model again"
+            f"['{IMAGE}'] and {' or '.join(str(list(known)) for known in KNOWN_OUTPUTS)}; export "
+            'the model again'
         )
     return ModelFile(path, graph, metadata)

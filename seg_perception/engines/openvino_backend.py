@@ -21,7 +21,7 @@ from seg_perception.engines.base import (
     choose_precision,
     require_image,
 )
-from seg_perception.engines.contract import BackendUnavailableError, EngineError
+from seg_perception.engines.contract import LOGITS, BackendUnavailableError, EngineError
 from seg_perception.engines.hidden_split import split_hidden_layers
 from seg_perception.engines.int8_file import PRECISION as INT8
 from seg_perception.engines.int8_file import (
@@ -137,13 +137,17 @@ class OpenVinoSession:
     """One compiled model and its request; see `base.Session`."""
 
     def __init__(self, openvino: object, compiled: object, request: CompileRequest) -> None:
-        """Allocate the logits that every call writes to."""
+        """Allocate the outputs that every call writes to."""
         self._tensor = openvino.Tensor  # type: ignore[attr-defined]
         self._request = request
-        shape = tuple(compiled.output(0).shape)  # type: ignore[attr-defined]
-        self._logits = np.empty(shape, np.float32)
+        self._outputs: dict[str, np.ndarray] = {}
         self._infer_request = compiled.create_infer_request()  # type: ignore[attr-defined]
-        self._infer_request.set_output_tensor(self._tensor(self._logits, shared_memory=True))
+        for index, port in enumerate(compiled.outputs):  # type: ignore[attr-defined]
+            output = np.empty(tuple(port.shape), np.float32)
+            tensor = self._tensor(output, shared_memory=True)
+            self._infer_request.set_output_tensor(index, tensor)
+            # an output may have several names, of which get_any_name gives any
+            self._outputs |= dict.fromkeys(port.get_names(), output)
 
     def infer(self, image: np.ndarray) -> np.ndarray:
         """Run on (H, W, 3) uint8, read in place; return (C, h, w) float32."""
@@ -156,7 +160,11 @@ class OpenVinoSession:
             self._infer_request.wait()
         except RuntimeError as error:
             raise EngineError(f'OpenVINO failed on a frame: {error}') from error
-        return self._logits[0]
+        return self.read(LOGITS)
+
+    def read(self, name: str) -> np.ndarray:
+        """Return an output (c, h, w) of the last image by its name."""
+        return self._outputs[name][0]
 
     def close(self) -> None:
         """Free the request and what was compiled."""

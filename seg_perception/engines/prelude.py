@@ -20,6 +20,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from seg_perception.engines.contract import LOGITS as LOGITS
 from seg_perception.engines.contract import (
     EngineError,
     InputContract,
@@ -30,7 +31,6 @@ from seg_perception.perception.geometry import Placement, place_image
 
 OPSET = 20
 IMAGE = 'image'
-LOGITS = 'logits'
 NORMALISED = 'normalised'  # (1, 3, network height, network width) float32
 PREFIX = 'prelude/'
 

@@ -59,6 +59,10 @@ class TensorRtBackend:
         """
         device = CudaDevice()
         try:
+            if model.metadata.is_panoptic:
+                raise BackendUnavailableError(
+                    f'{self.name} returns logits alone; panoptic models run in torch on a GPU'
+                )
             self._library = load_library(self.name)
             capability = device.compute_capability
             if self.name == 'tensorrt_rtx':
@@ -195,6 +199,7 @@ class TensorRtSession:
         self._request = request
         self._engine = engine
         self._frames: Any = None
+        self._logits = np.empty(0)
         self._context: Any = None
         self._device = CudaDevice()
         self._kernels = KernelCache(engine, plan_path)
@@ -237,7 +242,12 @@ class TensorRtSession:
     def infer(self, image: np.ndarray) -> np.ndarray:
         """Run on (H, W, 3) uint8; return (C, h, w) float32, valid until the next call."""
         require_image(image, self._request)
-        return self._frames.run(image)[0]
+        self._logits = self._frames.run(image)[0]
+        return self._logits
+
+    def read(self, name: str) -> np.ndarray:
+        """Return an output of the last image by its name; there are logits alone."""
+        return {LOGITS: self._logits}[name]
 
     def close(self) -> None:
         """Free context, engine and memory, in this order."""

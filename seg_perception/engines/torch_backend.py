@@ -9,7 +9,7 @@ are done here with the same arithmetic. On a GPU, memory, copies and stream are 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,17 @@ from seg_perception.engines.base import (
     choose_precision,
     require_image,
 )
-from seg_perception.engines.contract import BackendUnavailableError, EngineError, InputContract
+from seg_perception.engines.contract import (
+    LOGITS,
+    BackendUnavailableError,
+    EngineError,
+    InputContract,
+    ModelMetadata,
+)
 from seg_perception.engines.cuda_device import Buffer, CudaDevice, RoundTrip, Work
 from seg_perception.engines.int8_file import is_int8
 from seg_perception.engines.model_file import ModelFile
+from seg_perception.engines.outputs import count_channels, find_channels
 from seg_perception.perception.geometry import compute_logits_size, place_image
 
 DTYPES = {'f16': 'float16', 'bf16': 'bfloat16'}
@@ -101,10 +108,9 @@ class TorchBackend:
         place = 'cpu' if self._stream is None else 'cuda'
         prelude = TorchPrelude(self._torch, place, contract, request)
         if self._stream is None:
-            return TorchSession(self._torch, self._network, prelude, request)
-        logits_hw = compute_logits_size(request.network_hw, self._metadata.stride)
-        shape = (1, self._metadata.label_space.num_classes, *logits_hw)
-        return TorchCudaSession(self._stream, self._network, prelude, shape, request)
+            channels = find_channels(self._metadata)
+            return TorchSession(self._torch, self._network, prelude, request, channels)
+        return TorchCudaSession(self._stream, self._network, prelude, self._metadata, request)
 
     def close(self) -> None:
         """Free the network."""
@@ -191,9 +197,16 @@ class TorchSession:
     """The network behind one camera's prelude, on the CPU; see `base.Session`."""
 
     def __init__(
-        self, torch: Any, network: Any, prelude: TorchPrelude, request: CompileRequest
+        self,
+        torch: Any,
+        network: Any,
+        prelude: TorchPrelude,
+        request: CompileRequest,
+        channels: Mapping[str, slice],
     ) -> None:
-        """Keep them."""
+        """Keep them; channels: of each output, see outputs.find_channels."""
+        self._channels = channels
+        self._outputs: Any = None
         self._torch = torch
         self._network = network
         self._prelude = prelude
@@ -206,14 +219,24 @@ class TorchSession:
         pixels = self._torch.from_numpy(image.copy())
         try:
             with self._torch.inference_mode():
-                logits = self._network(self._prelude.normalise(pixels))
-                return logits[0].float().contiguous().numpy()
+                outputs = join_outputs(self._torch, self._network(self._prelude.normalise(pixels)))
+                self._outputs = outputs[0].float().contiguous().numpy()
+                return self.read(LOGITS)
         except RuntimeError as error:
             raise EngineError(f'PyTorch failed on a frame: {error}') from error
+
+    def read(self, name: str) -> np.ndarray:
+        """Return an output (c, h, w) of the last image by its name."""
+        return self._outputs[self._channels[name]]
 
     def close(self) -> None:
         """Let go of the network."""
         self._network = None
+
+
+def join_outputs(torch: Any, outputs: Any) -> Any:
+    """Return the outputs of a network, (1, c, h, w) each, as one tensor along the channels."""
+    return torch.cat(outputs, 1) if isinstance(outputs, tuple) else outputs
 
 
 class TorchStream:
@@ -260,9 +283,7 @@ class TorchStream:
         graph = torch.cuda.CUDAGraph()
         try:
             # thread-local: other threads may allocate meanwhile
-            with torch.cuda.graph(
-                graph, stream=self._stream, capture_error_mode='thread_local'
-            ):
+            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode='thread_local'):
                 work()
         except RuntimeError as error:
             raise EngineError(f'PyTorch cannot capture the network: {error}') from error
@@ -294,7 +315,7 @@ class TorchCudaSession:
         stream: TorchStream,
         network: Callable[[Any], Any],
         prelude: TorchPrelude,
-        logits_shape: tuple[int, ...],
+        metadata: ModelMetadata,
         request: CompileRequest,
     ) -> None:
         """Allocate, run once and capture.
@@ -306,15 +327,19 @@ class TorchCudaSession:
         self._stream = stream
         self._network = network
         self._prelude = prelude
+        self._channels = find_channels(metadata)
+        self._outputs = np.empty(0)
+        logits_hw = compute_logits_size(request.network_hw, metadata.stride)
+        shape = (1, count_channels(metadata), *logits_hw)
         self._request = request
         self._frames: Any = None
         self._buffers: list[Buffer] = []
         try:
             image = self._allocate((*request.camera_hw, 3), np.uint8)
-            logits = self._allocate(logits_shape, np.float32)
-            self._image, self._logits = stream.view(image), stream.view(logits)
+            outputs = self._allocate(shape, np.float32)
+            self._image, self._result = stream.view(image), stream.view(outputs)
             self._frames = RoundTrip(
-                stream.device, image, logits, self._queue_network, stream.capture
+                stream.device, image, outputs, self._queue_network, stream.capture
             )
         except BaseException:
             self.close()
@@ -328,16 +353,24 @@ class TorchCudaSession:
         self._stream.enqueue(self._compute)
 
     def _compute(self) -> None:
-        self._logits.copy_(self._network(self._prelude.normalise(self._image)))
+        outputs = self._network(self._prelude.normalise(self._image))
+        parts = outputs if isinstance(outputs, tuple) else (outputs,)
+        for part, channels in zip(parts, self._channels.values(), strict=True):
+            self._result[:, channels].copy_(part)
 
     def infer(self, image: np.ndarray) -> np.ndarray:
         """Run on (H, W, 3) uint8; return (C, h, w) float32, valid until the next call."""
         require_image(image, self._request)
-        return self._frames.run(image)[0]
+        self._outputs = self._frames.run(image)[0]
+        return self.read(LOGITS)
+
+    def read(self, name: str) -> np.ndarray:
+        """Return an output (c, h, w) of the last image by its name."""
+        return self._outputs[self._channels[name]]
 
     def close(self) -> None:
         """Free the graph with its memory, then the buffers."""
-        self._frames = self._image = self._logits = None
+        self._frames = self._image = self._result = None
         self._stream.return_memory()
         while self._buffers:
             self._stream.device.free_buffer(self._buffers.pop())

@@ -15,8 +15,9 @@ Memory. The products of a line of L pixels with itself need heads * L * L number
 lines of a map of h x w have heads * h * w * (h or w) of them. In evaluation they are computed for
 `MAX_SCORES` numbers at a time, whatever the size: 3 arrays of 128 MB. Written out at once (in
 training, where the batch norm needs all of them, and in an exported graph) one term is 2.1 GB at
-1024x2048 along the rows of the first stage (256x512 pixels, 8 heads, float32). `head_groups`
-divides that in a graph: with 8, one head at a time. The position tables are gathered once for all
+1024x2048 along the rows of the first stage (256x512 pixels, 8 heads, float32). In a graph
+`head_groups` divides that (`axial_deploy.limit_memory`): one head at a time is 268 MB, and the
+maths needs it for softmax over a row in one piece. The position tables are gathered once for all
 lines, (L, L, depth), never per pixel.
 """
 
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 TABLE_SPAN_PX = 255  # reach of the tables; longer axes attend to what lies within it
 MAX_SCORES = 1 << 25
@@ -182,22 +184,26 @@ def split_lines(x: Tensor, axis: str) -> Tensor:
 
 def join_lines(lines: Tensor, like: Tensor, axis: str) -> Tensor:
     """Reorder (lines, L, C) to (N, C, H, W) of the size of another tensor of that form."""
-    planes = lines.unflatten(0, (like.shape[0], -1))
+    planes = lines.reshape(like.shape[0], -1, lines.shape[1], lines.shape[2])
     return planes.permute((0, 3, 2, 1) if axis == 'height' else (0, 3, 1, 2))
 
 
 def subsample(x: Tensor, axis: str, stride: int) -> Tensor:
-    """Keep every `stride`-th row ('height') or column of (N, C, H, W), the first one on."""
+    """Keep every `stride`-th row ('height') or column of (N, C, H, W), the first one on.
+
+    As the maximum of single pixels: a traced slice with a step ends where the example did.
+    """
     if stride == 1:
         return x
-    return x[:, :, ::stride] if axis == 'height' else x[:, :, :, ::stride]
+    return F.max_pool2d(x, 1, (stride, 1) if axis == 'height' else (1, stride))
 
 
 def split_heads(qkv: Tensor, channels: int, heads: int) -> tuple[Tensor, Tensor, Tensor]:
     """Split (lines, L, 2C) into q, k (lines, L, heads, C / heads / 2) and v (.., C / heads)."""
-    half = channels // 2
-    parts = (qkv[..., :half], qkv[..., half:channels], qkv[..., channels:])
-    queries, keys, values = (part.unflatten(2, (heads, -1)) for part in parts)
+    parts = qkv.split((channels // 2, channels // 2, channels), 2)
+    # not unflatten, behind which a trace writes the sizes of its example into the graph
+    shape = (qkv.shape[0], qkv.shape[1], heads, -1)
+    queries, keys, values = (part.reshape(shape) for part in parts)
     return queries, keys, values
 
 
@@ -217,14 +223,15 @@ def gather_positions(
     reach = attention.reach_px
     index = offsets.clamp(-reach, reach) + (TABLE_SPAN_PX - 1)
     depth = attention.channels // attention.heads
-    gathered = positions[:, index.flatten()].unflatten(1, (-1, length))
-    return gathered[: depth // 2], gathered[depth // 2 : depth], gathered[depth:]
+    r_q, r_k, r_v = positions[:, index].split((depth // 2, depth // 2, depth))
+    return r_q, r_k, r_v
 
 
 def compute_offsets(length: int, start: int, stop: int, device: torch.device) -> Tensor:
     """Return the offsets (queries, L) int64 from each query start..stop to each key."""
     keys = torch.arange(length, device=device)
-    return keys[None] - keys[start:stop, None]
+    queries = torch.arange(start, stop, device=device)
+    return keys[None] - queries[:, None]
 
 
 def mask_far(length: int, start: int, stop: int, attention: Attention) -> Tensor:
@@ -251,7 +258,8 @@ def multiply_by_table(x: Tensor, table: Tensor) -> Tensor:
     Returns (M, lines, heads, L).
     """
     heads = x.shape[2]
-    return (x.transpose(0, 1).flatten(1, 2) @ table).unflatten(1, (-1, heads))
+    products = x.transpose(0, 1).flatten(1, 2) @ table
+    return products.reshape(x.shape[1], -1, heads, table.shape[2])
 
 
 def weigh_values(weights: Tensor, values: Tensor, tables: Tables) -> tuple[Tensor, Tensor]:
@@ -260,7 +268,8 @@ def weigh_values(weights: Tensor, values: Tensor, tables: Tables) -> tuple[Tenso
     by_query = weights.permute(2, 0, 1, 3)  # (queries, lines, heads, L)
     heads = by_query.shape[2]
     position = by_query.flatten(1, 2) @ tables[2].permute(1, 2, 0)
-    return content, position.unflatten(1, (-1, heads)).transpose(0, 1)
+    depth = tables[2].shape[0]
+    return content, position.reshape(by_query.shape[0], -1, heads, depth).transpose(0, 1)
 
 
 def attend(
@@ -274,14 +283,15 @@ def attend(
     # scaled on the side of the queries and keys, which are smaller than the scores
     factors = scales[:, :, None]
     scaled = (factors[0] * queries, factors[1] * queries, keys, factors[2] * keys, values)
-    parts = []
-    size = attention.heads // attention.head_groups
-    for first in range(0, attention.heads, size):
-        own = [operand[:, :, first : first + size] for operand in scaled]
-        queries_pair, keys_pair = (own[0], own[1]), (own[2], own[3])
-        parts.append(attend_in_blocks(queries_pair, keys_pair, own[4], positions, attention))
-    content = torch.cat([part[0] for part in parts], 2).flatten(2)
-    position = torch.cat([part[1] for part in parts], 2).flatten(2)
+    split = [operand.split(attention.heads // attention.head_groups, 2) for operand in scaled]
+    contents, places = [], []
+    for own in zip(*split, strict=True):
+        content, place = attend_in_blocks(
+            (own[0], own[1]), (own[2], own[3]), own[4], positions, attention
+        )
+        contents.append(content)
+        places.append(place)
+    content, position = (torch.cat(parts, 2).flatten(2) for parts in (contents, places))
     return value_scales[0] * content + value_scales[1] * position
 
 
@@ -293,31 +303,43 @@ def attend_in_blocks(
     A block reads only the keys within the span of its queries. A graph is one block: a number of
     blocks that followed from the size could not be written into a file for any size.
     """
-    lines, length, heads = values.shape[:3]
-    step = length
-    if not torch.jit.is_tracing():
-        step = choose_block(lines * heads, length, attention.reach_px)
+    length, reach = values.shape[1], attention.reach_px  # length stays an expression in a trace
+    if torch.jit.is_tracing():
+        return attend_block(queries, keys, values, positions, (length, 0, length), attention)
+    step = choose_block(values.shape[0] * values.shape[2], length, reach)
+    if step == length:
+        return attend_block(queries, keys, values, positions, (length, 0, length), attention)
     contents, places = [], []
     for start in range(0, length, step):
-        if step == length:
-            first, last, stop = 0, length, length
-        else:
-            stop = min(start + step, length)
-            first = max(0, start - attention.reach_px)
-            last = min(length, stop + attention.reach_px)
-        seen = slice(first, last)
-        window = (last - first, start - first, stop - first)
-        tables = gather_positions(positions, *window, attention)
-        own_queries = (queries[0][:, start:stop], queries[1][:, start:stop])
-        seen_keys = (keys[0][:, seen], keys[1][:, seen])
-        content, by_query, by_key = compute_terms(own_queries, seen_keys, tables)
-        scores = content + by_query + by_key + mask_far(*window, attention)
-        weighed = weigh_values(torch.softmax(scores, -1), values[:, seen], tables)
-        contents.append(weighed[0])
-        places.append(weighed[1])
-    if len(contents) == 1:
-        return contents[0], places[0]
+        stop = min(start + step, length)
+        first, last = max(0, start - reach), min(length, stop + reach)
+        own, seen = slice(start, stop), slice(first, last)
+        content, place = attend_block(
+            (queries[0][:, own], queries[1][:, own]),
+            (keys[0][:, seen], keys[1][:, seen]),
+            values[:, seen],
+            positions,
+            (last - first, start - first, stop - first),
+            attention,
+        )
+        contents.append(content)
+        places.append(place)
     return torch.cat(contents, 1), torch.cat(places, 1)
+
+
+def attend_block(
+    queries: Operands,
+    keys: Operands,
+    values: Tensor,
+    positions: Tensor,
+    window: tuple[int, int, int],
+    attention: Attention,
+) -> tuple[Tensor, Tensor]:
+    """Attend for queries start..stop of a window of (keys, start, stop); both value terms."""
+    tables = gather_positions(positions, *window, attention)
+    content, by_query, by_key = compute_terms(queries, keys, tables)
+    scores = content + by_query + by_key + mask_far(*window, attention)
+    return weigh_values(torch.softmax(scores, -1), values, tables)
 
 
 def choose_block(rows: int, length: int, reach_px: int) -> int:

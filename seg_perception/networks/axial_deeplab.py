@@ -28,11 +28,12 @@ OUTPUT_STRIDE = 4  # pixels of the input per output
 
 @dataclass(frozen=True)
 class AxialDeepLabVariant:
-    """Sizes of one Axial-DeepLab."""
+    """Sizes of one Axial-DeepLab; span_px: of its attention where nothing else is said, 0 all."""
 
     name: str
     encoder: AxialResNetSizes
     decoder: DecoderSizes
+    span_px: int = 0
 
 
 def scale_variant(name: str, factor: float) -> AxialDeepLabVariant:
@@ -45,7 +46,8 @@ def scale_variant(name: str, factor: float) -> AxialDeepLabVariant:
 
 # 'nano' is ours, not the paper's: for CPUs and small inputs. Its first two stages keep the 3x3
 # convolution, since at 1/4 and 1/8 of a small input they cost a fraction of the attention;
-# axial attention sees the whole image at 1/16.
+# axial attention sees 31 cells of 1/16 either way: all of 256x512, which it can be trained on, and
+# nothing that it has not learnt in larger inputs.
 NANO = AxialDeepLabVariant(
     'nano',
     AxialResNetSizes(
@@ -58,6 +60,7 @@ NANO = AxialDeepLabVariant(
     DecoderSizes(
         semantic=96, instance=64, semantic_low=(48, 32), instance_low=(32, 16), instance_head=32
     ),
+    span_px=63,
 )
 VARIANTS = {
     variant.name: variant
@@ -73,6 +76,8 @@ VARIANTS = {
 
 class AxialDeepLab(nn.Module):
     """Normalised RGB images to class logits, a centre heatmap and offsets, at 1/4."""
+
+    logits_stride = OUTPUT_STRIDE
 
     def __init__(
         self, variant: AxialDeepLabVariant, num_classes: int, stem: str, span_px: int
@@ -98,12 +103,13 @@ def build_axial_deeplab(
     num_classes: int,
     *,
     stem: str = 'conv',
-    span_px: int = 0,
+    span_px: int | None = None,
 ) -> AxialDeepLab:
     """Build Axial-DeepLab 's', 'm', 'l', 'xl' or 'nano' (ours) with random weights.
 
     stem: 'conv', or 'axial' for the full-axial variant. span_px: pixels that attention sees along
-    an axis, an odd number (the paper takes 65 for very large inputs); 0 is the whole axis.
+    an axis, an odd number (the paper takes 65 for very large inputs); 0 is the whole axis, None
+    the variant's own, the whole axis but for 'nano'. Weights fit any span.
     Raises UserError for an unknown variant or stem, a class count under 1 or an even span.
     """
     if variant not in VARIANTS:
@@ -114,6 +120,8 @@ def build_axial_deeplab(
         raise UserError(f'Axial-DeepLab needs at least 1 class, got num_classes={num_classes}')
     if stem not in STEMS:
         raise UserError(f'Axial-DeepLab has no stem {stem!r}; use one of {", ".join(STEMS)}')
+    if span_px is None:
+        span_px = VARIANTS[variant].span_px
     if span_px < 0 or (span_px and span_px % 2 == 0):
         raise UserError(f'span_px is {span_px}, expected an odd number of pixels, or 0 for all')
     return AxialDeepLab(VARIANTS[variant], num_classes, stem, span_px)

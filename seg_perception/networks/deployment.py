@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from seg_perception.errors import UserError
-from seg_perception.networks import deploy, deploy_sanet, segvit
+from seg_perception.networks import axial_deeplab, axial_deploy, deploy, deploy_sanet, segvit
 from seg_perception.networks.sanet import SANet
 from seg_perception.networks.segnext import SegNeXt
 
@@ -46,6 +46,12 @@ DEPLOYMENTS = {
     ),
     segvit.NAME: Deployment(
         segvit.SegViT, segvit.describe_segvit, segvit.fold_segvit, segvit.build_deployed_segvit
+    ),
+    axial_deeplab.NAME: Deployment(
+        axial_deeplab.AxialDeepLab,
+        axial_deploy.describe_axial_deeplab,
+        axial_deploy.fold_axial_deeplab,
+        axial_deploy.build_deployed_axial_deeplab,
     ),
 }
 

@@ -1,6 +1,6 @@
 # Copyright 2026 seg_perception maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Trained network to model file: one ONNX graph from camera bytes to logits."""
+"""Trained network to model file: one ONNX graph from camera bytes to its outputs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,17 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from seg_perception import __version__
-from seg_perception.engines.contract import EngineError, InputContract, ModelMetadata
+from seg_perception.engines.contract import (
+    PANOPTIC_OUTPUTS,
+    SEMANTIC_OUTPUTS,
+    EngineError,
+    InputContract,
+    ModelMetadata,
+)
+from seg_perception.engines.engine import Engine
 from seg_perception.engines.model_file import load_model_file
+from seg_perception.engines.outputs import find_channels
 from seg_perception.engines.prelude import (
-    LOGITS,
     NORMALISED,
     OPSET,
     build_dynamic_prelude,
@@ -28,10 +35,13 @@ from seg_perception.engines.prelude import (
 )
 from seg_perception.engines.select import EngineConfig, load_engine
 from seg_perception.errors import UserError
+from seg_perception.networks.axial_deploy import DeployAxialDeepLab
 from seg_perception.networks.deployment import build_deployed, describe_network, fold_network
+from seg_perception.networks.registry import NETWORKS
 
 # Weights of fewer values stay float32: nothing is saved, and biases and norms stay exact.
 MIN_HALF_VALUES = 1024
+HALF_NAMES = ('.weight', '.positions')
 HALF_MAX = 65504.0
 # Of the largest logit: float32 rounding, in another order, through a hundred layers.
 MAX_RELATIVE_DIFFERENCE = 1e-3
@@ -74,8 +84,18 @@ def write_model(
         EngineError: the file does not compute what the network does.
     """
     path = Path(path)
-    folded = replace(metadata, network=describe_network(network), folded=True)
-    content = export_network(fold_network(network), folded).SerializeToString()
+    is_panoptic = NETWORKS[describe_network(network)['name']].is_panoptic
+    folded = replace(
+        metadata,
+        network=describe_network(network),
+        folded=True,
+        outputs=PANOPTIC_OUTPUTS if is_panoptic else SEMANTIC_OUTPUTS,
+        stride=getattr(network, 'logits_stride', metadata.stride),
+    )
+    deployed = fold_network(network)
+    if isinstance(deployed, DeployAxialDeepLab):
+        deployed.limit_memory(metadata.input.network_hw)
+    content = export_network(deployed, folded).SerializeToString()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix='.tmp')
@@ -104,40 +124,56 @@ def compare_with_network(path: Path, network: nn.Module) -> ExportReport:
     image = draw_noise(contract.network_hw)
     engine = load_engine(EngineConfig(str(path), precision='f32'))
     try:
-        found = engine.infer(image, 'rgb').copy()
+        found = run_engine(engine, image)
     finally:
         engine.close()
     rounded = build_deployed(model.metadata.network, model.metadata.label_space.num_classes)
     weights = model.read_weights()
     rounded.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
-    expected = compute_logits(rounded, image, contract)
-    difference = float(np.abs(found - expected).max())
-    limit = MAX_RELATIVE_DIFFERENCE * float(np.abs(expected).max())
-    if not difference <= limit:  # also when it is not a number
-        raise EngineError(
-            f'the exported graph differs from PyTorch by {difference:.3g}, expected at most '
-            f'{limit:.3g}; nothing was written. Weights that are not finite do this: check the '
-            'checkpoint'
-        )
-    trained = compute_logits(network.cpu().eval(), image, contract)
+    expected = compute_outputs(rounded, image, contract)
+    differences = []
+    for name, ours, theirs in zip(model.metadata.outputs, found, expected, strict=True):
+        difference = float(np.abs(ours - theirs).max())
+        limit = MAX_RELATIVE_DIFFERENCE * float(np.abs(theirs).max())
+        if not difference <= limit:  # also when it is not a number
+            raise EngineError(
+                f'the exported graph differs from PyTorch by {difference:.3g} in its {name}, '
+                f'expected at most {limit:.3g}; nothing was written. Weights that are not finite '
+                'do this: check the checkpoint'
+            )
+        differences.append(difference)
+    logits = found[0]
+    trained = compute_outputs(network.cpu().eval(), image, contract)[0]
     return ExportReport(
         path=path,
         size_bytes=path.stat().st_size,
         backend=f'{engine.backend_name} {engine.precision}',
-        graph_difference=difference,
-        max_difference=float(np.abs(found - trained).max()),
+        graph_difference=differences[0],
+        max_difference=float(np.abs(logits - trained).max()),
         logits_range=float(np.abs(trained).max()),
-        mask_agreement=float((found.argmax(0) == trained.argmax(0)).mean()),
+        mask_agreement=float((logits.argmax(0) == trained.argmax(0)).mean()),
     )
 
 
-def compute_logits(network: nn.Module, image: np.ndarray, contract: InputContract) -> np.ndarray:
-    """Run a network on an RGB image (H, W, 3) uint8 of its input size: (C, h, w) float32."""
+def run_engine(engine: Engine, image: np.ndarray) -> list[np.ndarray]:
+    """Return copies of all outputs (c, h, w) of an engine for an RGB image."""
+    if not engine.metadata.is_panoptic:
+        return [engine.infer(image, 'rgb').copy()]
+    logits, center, offset = engine.infer_panoptic(image, 'rgb')
+    return [logits.copy(), center[None].copy(), offset.copy()]
+
+
+def compute_outputs(
+    network: nn.Module, image: np.ndarray, contract: InputContract
+) -> list[np.ndarray]:
+    """Run a network on an RGB image (H, W, 3) uint8 of its input size: (c, h, w) float32 each."""
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float()
     mean = torch.tensor(contract.mean_rgb).reshape(1, 3, 1, 1)
     std = torch.tensor(contract.std_rgb).reshape(1, 3, 1, 1)
     with torch.inference_mode():
-        return network((pixels - mean) / std)[0].numpy()
+        outputs = network((pixels - mean) / std)
+    parts = outputs if isinstance(outputs, tuple) else (outputs,)
+    return [part[0].numpy() for part in parts]
 
 
 def draw_noise(size_hw: tuple[int, int]) -> np.ndarray:
@@ -156,11 +192,13 @@ def export_network(deployed: nn.Module, metadata: ModelMetadata) -> onnx.ModelPr
     """Return the model file of a deployed network.
 
     Input 'image' (height, width, 3) uint8 of any size, output 'logits'
-    (1, C, ceil(network height / 8), ceil(network width / 8)) float32. The initialisers are named
-    as in the deployed module's state dict. Convolution and matrix weights are stored as float16
-    and cast in the graph, which computes in float32; the Hamburger's bases stay float32.
+    (1, C, ceil(network height / stride), ceil(network width / stride)) float32; with
+    metadata.outputs that have them also 'center' and 'offset', of 1 and 2 channels and the same
+    size. The initialisers are named as in the deployed module's state dict. Convolution and matrix
+    weights and tables of positions are stored as float16 and cast in the graph, which computes in
+    float32; the Hamburger's bases stay float32.
     """
-    model = trace_network(deployed)
+    model = trace_network(deployed, metadata.outputs)
     store_as_half(model.graph)
     insert_prelude(model.graph, build_dynamic_prelude(metadata.input), None)
     describe_output(model.graph, metadata)
@@ -171,8 +209,10 @@ def export_network(deployed: nn.Module, metadata: ModelMetadata) -> onnx.ModelPr
     return model
 
 
-def trace_network(deployed: nn.Module) -> onnx.ModelProto:
-    """Write the network alone, NORMALISED (1, 3, H, W) to LOGITS, for all H and W."""
+def trace_network(
+    deployed: nn.Module, outputs: tuple[str, ...] = SEMANTIC_OUTPUTS
+) -> onnx.ModelProto:
+    """Write the network alone, NORMALISED (1, 3, H, W) to its outputs, for all H and W."""
     example = torch.zeros(1, 3, 64, 96)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         path = os.path.join(folder, 'network.onnx')
@@ -187,10 +227,10 @@ def trace_network(deployed: nn.Module) -> onnx.ModelProto:
             # Folding would replace weights by nameless products of them.
             do_constant_folding=False,
             input_names=[NORMALISED],
-            output_names=[LOGITS],
+            output_names=list(outputs),
             dynamic_axes={
                 NORMALISED: {2: 'network_height', 3: 'network_width'},
-                LOGITS: {2: 'logits_height', 3: 'logits_width'},
+                **{name: {2: 'logits_height', 3: 'logits_width'} for name in outputs},
             },
         )
         model = onnx.load(path)
@@ -222,7 +262,7 @@ def store_as_half(graph: onnx.GraphProto) -> None:
     for tensor in graph.initializer:
         value = numpy_helper.to_array(tensor)
         is_large = value.size >= MIN_HALF_VALUES and np.abs(value).max() <= HALF_MAX
-        if not tensor.name.endswith('.weight') or value.dtype != np.float32 or not is_large:
+        if not tensor.name.endswith(HALF_NAMES) or value.dtype != np.float32 or not is_large:
             continue
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(value.astype(np.float16), name))
@@ -238,12 +278,13 @@ def store_as_half(graph: onnx.GraphProto) -> None:
 
 
 def describe_output(graph: onnx.GraphProto, metadata: ModelMetadata) -> None:
-    """Name the axes of the logits."""
-    shape: list[int | str | None] = [
-        1,
-        metadata.label_space.num_classes,
-        'logits_height',
-        'logits_width',
-    ]
+    """Name the axes of the outputs."""
     del graph.output[:], graph.value_info[:]
-    graph.output.append(helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, shape))
+    for name, part in find_channels(metadata).items():
+        shape: list[int | str | None] = [
+            1,
+            part.stop - part.start,
+            'logits_height',
+            'logits_width',
+        ]
+        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))

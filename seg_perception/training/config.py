@@ -75,7 +75,8 @@ class NetworkConfig:
     initial_weights: a checkpoint or safetensors file to start from, '' starts at random.
     encoder_weights: an ImageNet file for the encoder alone (keys without `backbone.`).
     stem, span_px: of axial_deeplab, see networks.axial_deeplab, which has none of the others;
-    layer_scale is SegNeXt's alone, drop_path SegNeXt's and SegViT's.
+    span_px 0 is the variant's own. layer_scale is SegNeXt's alone, drop_path SegNeXt's and
+    SegViT's.
     attention: of sanet, 'sa', or 'se' for squeeze-and-excitation in its place.
     """
 

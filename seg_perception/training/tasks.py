@@ -133,7 +133,7 @@ def make_task(config: TrainingConfig, network: nn.Module, device: torch.device) 
 def list_network_options(settings: NetworkConfig) -> dict[str, Any]:
     """Return the options of a network's builder that a configuration sets."""
     if settings.name in NETWORKS and NETWORKS[settings.name].is_panoptic:
-        return {'stem': settings.stem, 'span_px': settings.span_px}
+        return {'stem': settings.stem, 'span_px': settings.span_px or None}
     if settings.name == sanet.NAME:
         return {'attention': settings.attention, 'dropout': settings.dropout}
     return {'drop_path': settings.drop_path, 'dropout': settings.dropout}

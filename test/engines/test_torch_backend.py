@@ -103,7 +103,7 @@ def open_session(model, stream, precision='f32'):
     contract = model.metadata.input.override(*REQUEST.network_hw, REQUEST.fit)
     prelude = TorchPrelude(torch, 'cpu', contract, REQUEST)
     network = build_network(model, precision)
-    return TorchCudaSession(stream, network, prelude, LOGITS_SHAPE, REQUEST)
+    return TorchCudaSession(stream, network, prelude, model.metadata, REQUEST)
 
 
 def test_each_frame_on_a_gpu_gives_its_own_logits(
