@@ -29,7 +29,8 @@ STRIDE = 4
 GRID_HW = (CAMERA_HW[0] // STRIDE, CAMERA_HW[1] // STRIDE)
 PERSON, CAR = 11, 13
 STUFF = ((0, 10), (330, 2), (480, 0))  # first row and class: sky, building, road
-SHIFT_PX = 6  # how far everything moves between the two frames that the tracks see
+SHIFT_PX = 6  # how far everything moves from frame to frame
+STEPS = 6  # frames that the tracks see before they start anew
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -57,9 +58,9 @@ def draw_street(instances: int, shift_px: int = 0) -> tuple[np.ndarray, ...]:
     xs = random.permutation(np.linspace(60, CAMERA_HW[1] - 60, instances)) + shift_px
     for place, x in zip(np.sort(random.random(instances)), xs, strict=True):
         class_id = CAR if random.random() < 0.6 else PERSON
-        height_px = 16 + 180 * place**2
+        height_px = 16 + 150 * place**1.5
         width_px = height_px * (1.4 if class_id == CAR else 0.4)
-        y = 440 + 220 * place
+        y = 440 + 400 * place
         mask[((rows - y) / height_px) ** 2 + ((columns - x) / width_px) ** 2 < 1] = class_id
         is_inside = ((node_y - y) / height_px) ** 2 + ((node_x - x) / width_px) ** 2 < 1.2
         for axis, (center, node) in enumerate(((y, node_y), (x, node_x))):
@@ -104,15 +105,19 @@ def measure_merge(merger: PanopticMerger, rounds: int, instances: int) -> dict[s
 
 
 def measure_tracks(merger: PanopticMerger, rounds: int, instances: int) -> dict[str, float]:
-    """Return the time of a frame in which all has moved, there and back again."""
+    """Return the time of a frame in which everything has moved on."""
     maps = [
-        merger.merge(*draw_street(instances, shift_px)).panoptic for shift_px in (0, SHIFT_PX)
+        merger.merge(*draw_street(instances, SHIFT_PX * step)).panoptic for step in range(STEPS)
     ]
     tracker = InstanceTracker()
     tracker.warm_up()
     times_s = []
     for index in range(rounds):
-        panoptic = maps[index % 2].copy()
+        panoptic = maps[index % STEPS].copy()
+        if index % STEPS == 0:
+            tracker.reset()
+            tracker.update(panoptic)
+            continue
         start_s = time.perf_counter()
         tracker.update(panoptic)
         times_s.append(time.perf_counter() - start_s)

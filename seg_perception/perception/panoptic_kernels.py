@@ -232,10 +232,10 @@ def assign_pixels(
                 continue
             after = min(cell + 1, width - 1)
             winner = _read_node(band, cell, targets, center_y, center_x, nearest)
-            is_clear = winner != _UNCLEAR
-            for row, column in ((band, after), (below, cell), (below, after)):
-                is_clear = is_clear and winner == _read_node(
-                    row, column, targets, center_y, center_x, nearest)
+            right = _read_node(band, after, targets, center_y, center_x, nearest)
+            lower = _read_node(below, cell, targets, center_y, center_x, nearest)
+            last = _read_node(below, after, targets, center_y, center_x, nearest)
+            is_clear = winner != _UNCLEAR and winner == right == lower == last
             count = 0
             if not is_clear:
                 for axis in range(2):
