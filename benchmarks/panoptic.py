@@ -46,12 +46,13 @@ def parse_arguments() -> argparse.Namespace:
 
 def draw_street(instances: int, shift_px: int = 0) -> tuple[np.ndarray, ...]:
     """Return mask, heatmap and offsets of a crowded street."""
-    random = np.random.default_rng(0)
+    # The noise has its own generator: how much is drawn of it depends on the shift.
+    random, noise_source = np.random.default_rng(0), np.random.default_rng(1)
     mask = np.zeros(CAMERA_HW, np.uint8)
     for first_row, class_id in STUFF:
         mask[first_row:] = class_id
     heatmap = np.zeros(GRID_HW, np.float32)
-    offsets = random.normal(0, 2, (2, *GRID_HW)).astype(np.float32)
+    offsets = noise_source.normal(0, 2, (2, *GRID_HW)).astype(np.float32)
     rows, columns = np.mgrid[: CAMERA_HW[0], : CAMERA_HW[1]]
     middle = (STRIDE - 1) / 2
     node_y, node_x = STRIDE * np.mgrid[: GRID_HW[0], : GRID_HW[1]] + middle
@@ -64,7 +65,7 @@ def draw_street(instances: int, shift_px: int = 0) -> tuple[np.ndarray, ...]:
         mask[((rows - y) / height_px) ** 2 + ((columns - x) / width_px) ** 2 < 1] = class_id
         is_inside = ((node_y - y) / height_px) ** 2 + ((node_x - x) / width_px) ** 2 < 1.2
         for axis, (center, node) in enumerate(((y, node_y), (x, node_x))):
-            noise = random.normal(0, 2, is_inside.sum())
+            noise = noise_source.normal(0, 2, is_inside.sum())
             offsets[axis][is_inside] = center - node[is_inside] + noise
         distance = (node_y - y) ** 2 + (node_x - x) ** 2
         heatmap = np.maximum(heatmap, np.exp(-distance / 128).astype(np.float32))
