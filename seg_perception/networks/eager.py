@@ -59,7 +59,8 @@ class EagerChain:
         if camera_hw != self._network_hw:
             image = cv2.resize(image, self._network_hw[::-1], interpolation=cv2.INTER_LINEAR)
         pixels = torch.from_numpy(image).to(self._device).permute(2, 0, 1)[None].float()
-        logits = self._network(((pixels - self._mean) / self._std).contiguous())
+        outputs = self._network(((pixels - self._mean) / self._std).contiguous())
+        logits = outputs[0] if isinstance(outputs, tuple) else outputs
         return upsample_and_decide(logits, camera_hw)
 
 
