@@ -86,7 +86,8 @@ class CameraModel:
         if largest_px > _LARGEST_PX or min(self.focal_px) < _SMALLEST_FOCAL_PX:
             raise CameraModelError(
                 f'focal length (fx, fy) is {self.focal_px} px and principal point (cx, cy) '
-                f'{self.center_px} px, expected pixels of an image; K or P of camera_info is damaged'
+                f'{self.center_px} px, expected pixels of an image; K or P of camera_info is '
+                'damaged'
             )
         turn = np.reshape(self.rotation, (3, 3))
         if not np.allclose(turn @ turn.T, np.eye(3), atol=1e-4):
