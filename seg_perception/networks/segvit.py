@@ -17,7 +17,8 @@ from seg_perception.networks.atm import AtmHead, AtmOutputs, ShrunkHead, score_c
 from seg_perception.networks.vit import PATCH_PX, VisionTransformer, VisionTransformerSizes
 
 NAME = 'segvit'
-LOGITS_STRIDE = 8
+# At 1/4 the masks are 99.5 % of the paper's at full size, at 1/8 96.6 % (crowded images, 192x256).
+LOGITS_STRIDE = 4
 # Added to the scores before the logarithm: a class that no query sees keeps a finite logit, -14.
 SCORE_FLOOR = 1e-6
 # Keys whose first side is the number of classes (queries) or one more ("no object").
@@ -79,7 +80,9 @@ VARIANTS = {
 
 
 class SegViT(nn.Module):
-    """Normalised RGB images to class logits at 1/8 of their size."""
+    """Normalised RGB images to class logits at 1/4 of their size."""
+
+    logits_stride = LOGITS_STRIDE
 
     def __init__(
         self,
@@ -132,8 +135,8 @@ class SegViT(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Segment (N, 3, H, W) float RGB, normalised by segnext.MEAN_RGB and STD_RGB.
 
-        Returns logits (N, num_classes, ceil(H / 8), ceil(W / 8)) float32: the logarithm of the
-        scores (`score_classes`) of the masks at 1/8. Their argmax is that of the scores, and
+        Returns logits (N, num_classes, ceil(H / 4), ceil(W / 4)) float32: the logarithm of the
+        scores (`score_classes`) of the masks at 1/4. Their argmax is that of the scores, and
         their softmax a class's share of the sum of all scores. Between two logits a logarithm of
         a sigmoid is close to a straight line, so bilinear logits come close to the scores of the
         masks at full size, which the paper takes: see `score_pixels`.

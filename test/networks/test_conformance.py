@@ -12,7 +12,7 @@ import functools
 import numpy as np
 import pytest
 import torch
-from conftest import randomise
+from random_network import randomise
 from torch import Tensor, nn
 
 from seg_perception.engines.contract import InputContract, ModelMetadata
@@ -76,7 +76,7 @@ def find_logits(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:
 
 def get_stride(name: str) -> int:
     """Return the pixels of the input per logit."""
-    return 4 if NETWORKS[name].is_panoptic else ModelMetadata.stride
+    return getattr(get_network(name), 'logits_stride', ModelMetadata.stride)
 
 
 def normalise(image: np.ndarray) -> Tensor:

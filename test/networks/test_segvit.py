@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import randomise
+from random_network import randomise
 from torch import nn
 
 from seg_perception.errors import UserError
@@ -195,7 +195,7 @@ def test_scores_of_pixels_are_probabilities_times_masks(variant, size):
         scores = network.score_pixels(image)
         logits = network(image)
     assert scores.shape == (2, 5, *size)
-    assert logits.shape == (2, 5, -(-size[0] // 8), -(-size[1] // 8))
+    assert logits.shape == (2, 5, -(-size[0] // 4), -(-size[1] // 4))
     masks = outputs.masks[-1]
     full = tuple(16 * side for side in masks.shape[2:])
     assert full == tuple(-(-side // 16) * 16 for side in size)
@@ -210,7 +210,7 @@ def test_softmax_of_the_logits_is_the_share_of_the_scores():
     image = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
         outputs = network.decode(image)
-        masks = F.interpolate(outputs.masks[-1], scale_factor=2.0, mode='bilinear').sigmoid()
+        masks = F.interpolate(outputs.masks[-1], scale_factor=4.0, mode='bilinear').sigmoid()
         shares = outputs.class_logits[-1].softmax(2)[..., :5]
         scores = torch.einsum('nqc,nqhw->nchw', shares, masks)
         logits = network(image)
