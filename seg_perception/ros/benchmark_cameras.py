@@ -110,7 +110,8 @@ class Rig:
         )
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
-        threading.Thread(target=self._executor.spin, daemon=True).start()
+        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
+        self._thread.start()
 
     def run(self) -> RigReport:
         """Measure all.
@@ -132,8 +133,13 @@ class Rig:
         # four images for each that the node can take
         rate_hz = OVERLOAD_FACTOR * 1e3 / float(np.median(set_ms))
         ages_ms = self._overload(rate_hz)
-        self._executor.shutdown()
         return RigReport(one_ms, set_ms, inference_ms, rate_hz, ages_ms)
+
+    def close(self) -> None:
+        """Leave the graph; a thread that still spins would abort the process at its end."""
+        self._executor.shutdown()
+        self._thread.join()
+        self._node.destroy_node()
 
     def _warm_up(self) -> None:
         deadline_s = time.monotonic() + WARM_UP_TIMEOUT_S
@@ -241,14 +247,15 @@ def main(arguments: Sequence[str]) -> int:
     """Carry out the task given as JSON."""
     prepare_this_process()
     rclpy.init()
+    rig = Rig(RigTask(**json.loads(arguments[0])))
     try:
-        report = Rig(RigTask(**json.loads(arguments[0]))).run()
+        print(json.dumps(dataclasses.asdict(rig.run())))
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
     finally:
+        rig.close()
         rclpy.try_shutdown()
-    print(json.dumps(dataclasses.asdict(report)))
     return 0
 
 
