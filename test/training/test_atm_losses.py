@@ -19,6 +19,15 @@ from seg_perception.training.state import Learner
 from seg_perception.training.trainer import LATEST_NAME, Trainer
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Compute with one thread: for layers this small a second one only waits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def sigmoid(value: float) -> float:
     return 1 / (1 + math.exp(-value))
 
