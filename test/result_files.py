@@ -25,7 +25,7 @@ def make_record(index: int, **changes: Any) -> dict[str, Any]:
         'reason': '',
         'metrics': {
             'confusion': [[0, 0, 1000], [1, 1, 1000], [2, 2, 1000]],
-            'calibration': [[255, 1, 3000]],
+            'calibration': [[14, 3000, 3000, 3000 * 255]],
             'boundary': [[0, 0.9], [1, 0.8]],
         },
         'times_ms': {'read': 1.0, 'inference': 40.0, 'decode': 1.0, 'total': 42.0},
@@ -99,7 +99,7 @@ def make_drive(
                 index,
                 metrics={
                     'confusion': make_confusion(right),
-                    'calibration': [[240, 1, 1000 + right], [240, 0, 1000 - right]],
+                    'calibration': [[14, 2000, 1000 + right, 2000 * 240]],
                     'boundary': [[0, right / 1000], [1, 0.8]],
                 },
                 times_ms={'total': ms * (1 + 0.02 * float(generator.random()))},

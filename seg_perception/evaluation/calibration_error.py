@@ -5,8 +5,8 @@
 After Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017:
 pixels are sorted into 15 bins of equal width by their confidence, (0, 1/15] to (14/15, 1], and
 the error is the mean of |share of right pixels - mean confidence| over the bins, weighted by
-their pixels. Confidence is the product of the decode, 8 bits, so nothing is lost by counting
-pixels per level: 255 levels make 15 bins of 17.
+their pixels. Confidence is the product of the decode, 8 bits, so the sums are whole numbers and
+exact: 255 levels make 15 bins of 17.
 
 A model with finer classes than the labels has the confidence of its own winning class, which is
 what the robot gets; it is right where that class counts as the true one. Such a model may look
@@ -33,12 +33,26 @@ class ConfidenceBin:
     accuracy: float | None
 
 
+def sum_levels(counts: np.ndarray) -> np.ndarray:
+    """Return (BINS, 3) int64: pixels, right ones and the sum of their confidences 0..255, by bin.
+
+    Args:
+        counts: (2, 256) int64, wrong and right pixels by confidence.
+    """
+    levels = np.arange(_LEVELS)
+    bin_of = np.maximum(levels - 1, 0) // ((_LEVELS - 1) // BINS)
+    columns = (counts.sum(axis=0), counts[1], counts.sum(axis=0) * levels)
+    sums = np.zeros((BINS, len(columns)), np.int64)
+    np.add.at(sums, bin_of, np.stack(columns, axis=1))
+    return sums
+
+
 class CalibrationError:
     """Counts right and wrong pixels by confidence, over any number of images."""
 
     def __init__(self) -> None:
-        # row 0 wrong, row 1 right
-        self._counts = np.zeros((2, _LEVELS), np.int64)
+        # per bin: pixels, right ones, sum of the confidences 0..255
+        self._sums = np.zeros((BINS, 3), np.int64)
 
     def add(self, confidence: np.ndarray, is_right: np.ndarray) -> None:
         """Count labelled pixels.
@@ -61,34 +75,27 @@ class CalibrationError:
                 'expected the same'
             )
         keys = confidence.reshape(-1) + np.int32(_LEVELS) * is_right.reshape(-1)
-        self._counts += np.bincount(keys, minlength=2 * _LEVELS).reshape(2, _LEVELS)
+        self._sums += sum_levels(np.bincount(keys, minlength=2 * _LEVELS).reshape(2, _LEVELS))
 
-    def add_counts(self, level: int, is_right: int, pixels: int) -> None:
-        """Count pixels of one confidence level, 0..255, that are right (1) or wrong (0)."""
-        self._counts[is_right, level] += pixels
+    def add_bin(self, index: int, pixels: int, right: int, level_sum: int) -> None:
+        """Count what `sum_levels` found in the bin of this index."""
+        self._sums[index] += (pixels, right, level_sum)
 
     def bins(self) -> tuple[ConfidenceBin, ...]:
         """Return the bins, from no confidence to full."""
-        levels = np.arange(_LEVELS)
-        width = (_LEVELS - 1) // BINS
-        bin_of = np.maximum(levels - 1, 0) // width
-        totals = self._counts.sum(axis=0)
-        pixels = np.bincount(bin_of, totals, BINS)
-        confidences = np.bincount(bin_of, totals * levels / (_LEVELS - 1), BINS)
-        right = np.bincount(bin_of, self._counts[1], BINS)
         return tuple(
             ConfidenceBin(
                 upper=(index + 1) / BINS,
-                pixels=int(count),
-                confidence=float(confidences[index] / count) if count else None,
-                accuracy=float(right[index] / count) if count else None,
+                pixels=pixels,
+                confidence=level_sum / (_LEVELS - 1) / pixels if pixels else None,
+                accuracy=right / pixels if pixels else None,
             )
-            for index, count in enumerate(pixels)
+            for index, (pixels, right, level_sum) in enumerate(self._sums.tolist())
         )
 
     def error(self) -> float:
         """Return the expected calibration error, 0..1, NaN without pixels."""
-        total = int(self._counts.sum())
+        total = int(self._sums[:, 0].sum())
         if not total:
             return float('nan')
         gaps = (

@@ -78,7 +78,7 @@ class DriveEvaluation:
     label_space: LabelSpace
     model_space: LabelSpace
     frames_in_bag: int = 0
-    records: list[FrameRecord] = field(default_factory=list)
+    records: Sequence[FrameRecord] = ()
     faults: list[str] = field(default_factory=list)
     costs_ms: dict[str, list[float]] = field(default_factory=dict)
     seconds: float = 0.0

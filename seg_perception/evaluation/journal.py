@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from seg_perception.errors import UserError
 from seg_perception.evaluation.frame_record import FrameRecord
+from seg_perception.evaluation.record_list import RecordList
 
 
 class Journal:
@@ -34,7 +35,7 @@ class Journal:
         """
         self._path = path
         self._header = json.loads(json.dumps(header))
-        self.records: list[FrameRecord] = []
+        self.records = RecordList()
         self._file: IO[str] | None = None
         whole_bytes = self._read() if path is not None and path.exists() else 0
         self.taken_up = len(self.records)
@@ -67,9 +68,9 @@ class Journal:
         Raises:
             UserError: the disk is full, or the like.
         """
-        self.records.append(record)
+        line = self.records.append(record)
         if self._file is not None:
-            self._write(record.to_line())
+            self._write(line)
 
     def close(self) -> None:
         """Close the file."""

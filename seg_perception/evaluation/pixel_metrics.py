@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from seg_perception.evaluation.calibration_error import CalibrationError
+from seg_perception.evaluation.calibration_error import CalibrationError, sum_levels
 from seg_perception.evaluation.category_iou import score_categories
 from seg_perception.evaluation.metric import JudgedFrame, Rows, sum_rows, to_json
 from seg_perception.evaluation.metrics import UNLABELLED_ID, ConfusionMatrix
@@ -78,7 +78,10 @@ class ConfusionMetric:
 
 
 class CalibrationMetric:
-    """Expected calibration error. Rows: confidence 0..255, right (1) or wrong (0), pixels."""
+    """Expected calibration error.
+
+    Rows: bin of 15, pixels, right ones, sum of their confidences 0..255.
+    """
 
     name = 'calibration'
 
@@ -91,15 +94,16 @@ class CalibrationMetric:
             frame.confidence.reshape(-1), frame.truth.reshape(-1), frame.folded.reshape(-1),
             np.uint8(UNLABELLED_ID), counts)  # fmt: skip
         return [
-            [int(level), int(is_right), int(counts[is_right, level])]
-            for is_right, level in np.argwhere(counts)
+            [index, pixels, right, level_sum]
+            for index, (pixels, right, level_sum) in enumerate(sum_levels(counts).tolist())
+            if pixels
         ]
 
     def summarize(self, frames: Sequence[Rows]) -> dict[str, Any]:
         """Return ece and its bins."""
         calibration = CalibrationError()
-        for (level, is_right), (pixels,) in sum_rows(frames, 2).items():
-            calibration.add_counts(level, is_right, int(pixels))
+        for (index,), (pixels, right, level_sum) in sum_rows(frames, 1).items():
+            calibration.add_bin(index, int(pixels), int(right), int(level_sum))
         return {
             'ece': to_json(calibration.error()),
             'confidence_bins': [

@@ -133,12 +133,8 @@ def count_confidence(records: Sequence[FrameRecord]) -> np.ndarray:
     """Return (frames, 3, BINS) float64: pixels, sum of their confidence, right ones, by bin."""
     counts = np.zeros((len(records), 3, BINS))
     for frame, record in zip(counts, records, strict=True):
-        rows = read_rows(record, 'calibration', 3, _LEVELS + 1)
-        level, is_right, pixels = rows.T
-        bin_of = np.maximum(level.astype(np.int64) - 1, 0) // (_LEVELS // BINS)
-        frame[0] = np.bincount(bin_of, pixels, BINS)
-        frame[1] = np.bincount(bin_of, pixels * level / _LEVELS, BINS)
-        frame[2] = np.bincount(bin_of, pixels * is_right, BINS)
+        index, pixels, right, level_sum = read_rows(record, 'calibration', 4, BINS).T
+        frame[:, index.astype(np.int64)] = pixels, level_sum / _LEVELS, right
     return counts
 
 

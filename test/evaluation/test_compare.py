@@ -26,7 +26,7 @@ def make_even_drive(right_pixels, total_ms=42.0, frames=30, boundary=0.8, level=
     """Return records that are all alike."""
     metrics = {
         'confusion': make_confusion(right_pixels),
-        'calibration': [[level, 1, 1000 + right_pixels], [level, 0, 1000 - right_pixels]],
+        'calibration': [[(level - 1) // 17, 2000, 1000 + right_pixels, 2000 * level]],
         'boundary': [[0, boundary], [1, 0.8]],
     }
     return [

@@ -27,7 +27,7 @@ def test_records_are_read_back_as_they_were(tmp_path):
     path = tmp_path / 'folder' / 'part.jsonl'
     write(path)
     with Journal(path, HEADER) as journal:
-        assert (journal.taken_up, journal.records) == (4, RECORDS)
+        assert (journal.taken_up, list(journal.records)) == (4, RECORDS)
 
 
 @pytest.mark.parametrize('cut_bytes', [1, 20, 45])
@@ -36,10 +36,10 @@ def test_a_line_that_was_cut_off_is_done_again(tmp_path, cut_bytes):
     write(path)
     path.write_bytes(path.read_bytes()[:-cut_bytes])
     with Journal(path, HEADER) as journal:
-        assert journal.records == RECORDS[:3]
+        assert list(journal.records) == RECORDS[:3]
         journal.add(RECORDS[3])
     with Journal(path, HEADER) as journal:
-        assert journal.records == RECORDS
+        assert list(journal.records) == RECORDS
 
 
 @pytest.mark.parametrize('content', [b'', b'\xff\xfe', b'{"header": 3}\n', b'no json\n'])
@@ -48,7 +48,7 @@ def test_a_file_of_something_else_is_begun_anew(tmp_path, content):
     path.write_bytes(content)
     write(path)
     with Journal(path, HEADER) as journal:
-        assert journal.records == RECORDS
+        assert list(journal.records) == RECORDS
 
 
 def test_records_of_another_evaluation_are_not_taken(tmp_path):
@@ -85,7 +85,7 @@ def test_what_was_added_survives_a_kill(tmp_path):
 def test_a_journal_without_a_file_keeps_records_in_memory():
     with Journal(None, HEADER) as journal:
         journal.add(RECORDS[0])
-        assert journal.records == RECORDS[:1]
+        assert list(journal.records) == RECORDS[:1]
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

@@ -11,7 +11,9 @@ from result_files import make_record, make_result, write_result
 from seg_perception.errors import UserError
 from seg_perception.evaluation.calibration_error import CalibrationError
 from seg_perception.evaluation.frame_record import FrameRecord
+from seg_perception.evaluation.metric import JudgedFrame
 from seg_perception.evaluation.metrics import ConfusionMatrix, iou
+from seg_perception.evaluation.pixel_metrics import CalibrationMetric
 from seg_perception.evaluation.saved_result import (
     count_classes,
     count_confidence,
@@ -55,7 +57,11 @@ def test_confidence_has_the_bins_of_the_calibration_error():
     is_right = generator.random(1000) < 0.7
     error = CalibrationError()
     error.add(confidence, is_right)
-    rows = [[int(c), int(r), 1] for c, r in zip(confidence, is_right, strict=True)]
+    truth = np.zeros((1, 1000), np.uint8)
+    mask = np.where(is_right, 0, 1).astype(np.uint8)[None]
+    frame = JudgedFrame(0, 0, np.zeros((1, 1000, 3), np.uint8), 'rgb', mask, confidence[None],
+                        truth, mask)  # fmt: skip
+    rows = CalibrationMetric().measure(frame)
     record = FrameRecord(0, 0, 'scored', metrics={'calibration': rows})
     pixels, confidences, right = count_confidence([record])[0]
     assert np.abs(right - confidences).sum() / pixels.sum() == pytest.approx(error.error())
