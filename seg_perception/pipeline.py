@@ -1,6 +1,6 @@
 # Copyright 2026 seg_perception maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The one chain from a frame to its mask: engine call, then exact decode.
+"""The one chain from a frame to its mask and its instances: engine call, exact decode, merge.
 
 The node, bag evaluation and the command line all call this class, so what is scored offline is
 what runs on the robot.
@@ -16,11 +16,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seg_perception.perception.decode import MaskDecoder
-from seg_perception.perception.geometry import resize_grid
+from seg_perception.perception.followed_instances import InstanceFollower
+from seg_perception.perception.geometry import SamplingGrid, resize_grid
+from seg_perception.perception.panoptic import Instances, PanopticMerger
+from seg_perception.perception.panoptic_reference import MergeConfig
 
 if TYPE_CHECKING:
     from seg_perception.engines.engine import Engine
     from seg_perception.perception.frame import Frame
+    from seg_perception.perception.tracks import TrackConfig
 
 
 @dataclass(frozen=True)
@@ -31,53 +35,94 @@ class SegmentationResult:
         mask: (H, W) uint8 class ids of the model's label space, 255 where unlabelled.
         confidence: (H, W) uint8, probability of the winning class times 255; None when not
             asked for.
-        timings_ms: wall time of the stages 'inference' and 'decode'.
+        timings_ms: wall time of the stages 'inference' and 'decode', and where instances are
+            asked for 'panoptic' (their merge) and 'tracks'.
+        panoptic: (H, W) int32, class * 1000 + instance, -1 void; None when not asked for.
+        instances: what has a number in it, with the numbers of tracks where they are followed;
+            None when not asked for.
 
     """
 
     mask: np.ndarray
     confidence: np.ndarray | None
     timings_ms: dict[str, float]
+    panoptic: np.ndarray | None = None
+    instances: Instances | None = None
+
+
+@dataclass
+class _Stages:
+    """What works on images of one size; the merger is made for the first panoptic map."""
+
+    grid: SamplingGrid
+    decoder: MaskDecoder
+    merger: PanopticMerger | None = None
 
 
 class SegmentationPipeline:
-    """Runs an engine and decodes its logits at the size of the camera image.
+    """Runs an engine, decodes its logits and merges its instances at the size of the image.
 
     Not thread-safe: one pipeline belongs to one worker. Decoders are kept for as many sizes of
     camera and output as the engine keeps compiled, so cameras of several sizes may take turns.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        """Keep the engine; nothing is compiled before warm_up() or the first frame."""
+    def __init__(
+        self,
+        engine: Engine,
+        merge: MergeConfig | None = None,
+        tracks: TrackConfig | None = None,
+    ) -> None:
+        """Keep the engine; nothing is compiled before warm_up() or the first frame.
+
+        Args:
+            engine: the network.
+            merge: how a panoptic model's outputs become instances.
+            tracks: how instances are followed from frame to frame; None numbers those of each
+                frame anew, by falling score.
+        """
         self.engine = engine
-        self._decoders: OrderedDict[tuple[tuple[int, int], tuple[int, int]], MaskDecoder] = (
-            OrderedDict()
-        )
+        self._merge_config = merge or MergeConfig()
+        self._track_config = tracks
+        self._followers: dict[str, InstanceFollower] = {}
+        self._stages: OrderedDict[tuple[tuple[int, int], tuple[int, int]], _Stages] = OrderedDict()
 
     def warm_up(
         self,
         camera_size_px: tuple[int, int],
         channel_order: str = 'rgb',
         output_size_px: tuple[int, int] | None = None,
+        with_panoptic: bool = False,
     ) -> None:
         """Compile engine and decoder for (height, width) images, so no frame pays for it.
 
-        Masks of another size than the camera's are `output_size_px`.
+        Masks of another size than the camera's are `output_size_px`. With `with_panoptic` merge
+        and tracks are compiled too.
+
+        Raises:
+            EngineError: the backend failed, or `with_panoptic` of a model without instances.
         """
         height_px, width_px = camera_size_px
         output_hw = output_size_px or camera_size_px
         self.engine.prepare(camera_size_px, channel_order)
-        decoder = self._decoder_for(camera_size_px, output_hw)
-        decoder.warm_up()
+        stages = self._find_stages(camera_size_px, output_hw)
+        stages.decoder.warm_up()
         image = np.zeros((height_px, width_px, 3), np.uint8)
-        logits = self.engine.infer(image, channel_order)
-        decoder.decode(logits, np.empty(output_hw, np.uint8), np.empty(output_hw, np.uint8))
+        if with_panoptic:
+            logits = self.engine.infer_panoptic(image, channel_order).logits
+            self._find_merger(stages).warm_up()
+            if self._track_config is not None:
+                InstanceFollower(self._track_config).warm_up()
+        else:
+            logits = self.engine.infer(image, channel_order)
+        stages.decoder.decode(logits, np.empty(output_hw, np.uint8), np.empty(output_hw, np.uint8))
 
     def process(
         self,
         frame: Frame,
         mask_out: np.ndarray | None = None,
         confidence_out: np.ndarray | None = None,
+        panoptic_out: np.ndarray | None = None,
+        camera: str = '',
     ) -> SegmentationResult:
         """Segment one frame.
 
@@ -86,43 +131,75 @@ class SegmentationPipeline:
             mask_out: (h, w) uint8 buffer for the mask; a new one of the image's size when None.
                 One of another size holds the mask stretched to it, sampled at its own pixels.
             confidence_out: buffer of the mask's size; no confidence is computed when None.
+            panoptic_out: int32 buffer of the mask's size; no instances are computed when None.
+            camera: whose tracks the instances continue, where they are followed.
 
         Raises:
-            EngineError: the backend failed.
-            ValueError: the logits hold NaN or infinity.
+            EngineError: the backend failed, or instances are asked of a model without them.
+            ValueError: the network's outputs hold NaN or infinity, or a buffer does not fit.
 
         """
         size_px = (frame.image.shape[0], frame.image.shape[1])
         output_hw = size_px if mask_out is None else (mask_out.shape[0], mask_out.shape[1])
         start_s = time.perf_counter()
-        logits = self.engine.infer(frame.image, frame.channel_order)
+        if panoptic_out is None:
+            logits = self.engine.infer(frame.image, frame.channel_order)
+        else:
+            outputs = self.engine.infer_panoptic(frame.image, frame.channel_order)
+            logits = outputs.logits
         inferred_s = time.perf_counter()
-        decoder = self._decoder_for(size_px, output_hw)
-        mask, confidence = decoder.decode(logits, mask_out, confidence_out)
+        stages = self._find_stages(size_px, output_hw)
+        mask, confidence = stages.decoder.decode(logits, mask_out, confidence_out)
         decoded_s = time.perf_counter()
         timings_ms = {
             'inference': (inferred_s - start_s) * 1e3,
             'decode': (decoded_s - inferred_s) * 1e3,
         }
-        return SegmentationResult(mask, confidence, timings_ms)
+        if panoptic_out is None:
+            return SegmentationResult(mask, confidence, timings_ms)
+        merged = self._find_merger(stages).merge(
+            mask, outputs.center, outputs.offset, panoptic_out
+        )
+        merged_s = time.perf_counter()
+        timings_ms['panoptic'] = (merged_s - decoded_s) * 1e3
+        instances = merged.instances
+        if self._track_config is not None:
+            follower = self._followers.get(camera)
+            if follower is None:
+                follower = self._followers[camera] = InstanceFollower(self._track_config)
+            instances = follower.follow(merged, frame.stamp_ns)
+            timings_ms['tracks'] = (time.perf_counter() - merged_s) * 1e3
+        return SegmentationResult(mask, confidence, timings_ms, merged.panoptic, instances)
+
+    def forget_tracks(self) -> None:
+        """Begin all tracks and their numbers anew, as for another recording."""
+        self._followers.clear()
 
     def close(self) -> None:
         """Free the engine and its buffers."""
-        self._decoders.clear()
+        self._stages.clear()
+        self._followers.clear()
         self.engine.close()
 
-    def _decoder_for(
-        self, camera_hw: tuple[int, int], output_hw: tuple[int, int]
-    ) -> MaskDecoder:
+    def _find_stages(self, camera_hw: tuple[int, int], output_hw: tuple[int, int]) -> _Stages:
         sizes_px = (camera_hw, output_hw)
-        decoder = self._decoders.get(sizes_px)
-        if decoder is None:
+        stages = self._stages.get(sizes_px)
+        if stages is None:
             grid = self.engine.sampling_grid(camera_hw)
             if output_hw != camera_hw:
                 grid = resize_grid(grid, output_hw)
             decoder = MaskDecoder(grid, self.engine.metadata.label_space.num_classes)
-            self._decoders[sizes_px] = decoder
-            while len(self._decoders) > self.engine.max_sizes:
-                self._decoders.popitem(last=False)
-        self._decoders.move_to_end(sizes_px)
-        return decoder
+            stages = self._stages[sizes_px] = _Stages(grid, decoder)
+            while len(self._stages) > self.engine.max_sizes:
+                self._stages.popitem(last=False)
+        self._stages.move_to_end(sizes_px)
+        return stages
+
+    def _find_merger(self, stages: _Stages) -> PanopticMerger:
+        if stages.merger is None:
+            metadata = self.engine.metadata
+            space = metadata.label_space
+            stages.merger = PanopticMerger(
+                stages.grid, metadata.stride, space.num_classes, space.thing_ids,
+                self._merge_config)  # fmt: skip
+        return stages.merger

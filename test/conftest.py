@@ -38,6 +38,39 @@ def tiny_model(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(scope='session')
+def tiny_panoptic_model(tmp_path_factory) -> Path:
+    """Return a real Axial-DeepLab-nano model file like `tiny_model`: instances on any image."""
+    import onnx
+    import torch
+
+    from seg_perception.engines.contract import PANOPTIC_OUTPUTS, InputContract, ModelMetadata
+    from seg_perception.networks.deployment import describe_network, fold_network
+    from seg_perception.networks.export import export_network
+    from seg_perception.networks.registry import build_network
+    from seg_perception.perception.labels import load_label_space
+
+    label_space = load_label_space('cityscapes')
+    torch.manual_seed(0)
+    network = build_network('axial_deeplab', 'nano', label_space.num_classes).eval()
+    heads = network.decode_head
+    with torch.no_grad():  # far from 0: several classes, tens of centres, offsets of some 10 px
+        heads.semantic_head.predict.weight.normal_(std=300.0)
+        heads.center_head.predict.weight.normal_(std=200.0)
+        heads.offset_head.predict.weight.normal_(std=3000.0)
+    metadata = ModelMetadata(
+        label_space=label_space,
+        input=InputContract(*TINY_INPUT_HW),
+        name='tiny_panoptic',
+        network=describe_network(network),
+        stride=network.logits_stride,
+        outputs=PANOPTIC_OUTPUTS,
+    )
+    path = tmp_path_factory.mktemp('models') / 'tiny_panoptic.onnx'
+    onnx.save(export_network(fold_network(network), metadata), str(path))
+    return path
+
+
 @pytest.fixture
 def make_server() -> Iterator[Callable[..., FileServer]]:
     """Start web servers of one file on this machine; see FileServer for their faults."""

@@ -151,6 +151,10 @@ class InstanceTracker:
         self._tracks = _make_no_tracks()
         self._size_hw = (0, 0)
 
+    def forget_objects(self) -> None:
+        """Forget all tracks but not which numbers were used, as after a pause."""
+        self._forget(np.ones(self.count, np.bool_))
+
     def warm_up(self) -> None:
         """Compile, or load compiled code from the cache; call it before the first frame."""
         for _ in range(2):
@@ -177,7 +181,7 @@ class InstanceTracker:
         _require_map(panoptic)
         segments = self._list_segments(panoptic)
         if panoptic.shape != self._size_hw:
-            self._forget(np.ones(self.count, np.bool_))
+            self.forget_objects()
             self._size_hw = panoptic.shape
         track_of = self._match(segments)
         after = np.zeros(len(segments.ids), np.int32)
