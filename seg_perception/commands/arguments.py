@@ -102,12 +102,18 @@ def load_pipeline(arguments: argparse.Namespace) -> tuple[Path, SegmentationPipe
 
 
 def open_chain(config: EngineConfig) -> tuple[SegmentationPipeline, dict[str, Any]]:
-    """Return the chain of an engine, and `describe_engine` of it; raises UserError."""
+    """Return the chain of an engine, and `describe_engine` of it; raises UserError.
+
+    Instances of a panoptic model are followed from image to image, as the node does.
+    """
     from seg_perception.engines.select import load_engine
+    from seg_perception.perception.tracks import TrackConfig
     from seg_perception.pipeline import SegmentationPipeline
 
     engine = load_engine(config)
-    return SegmentationPipeline(engine), describe_engine(Path(config.model_path), engine)
+    tracks = TrackConfig() if engine.metadata.is_panoptic else None
+    facts = describe_engine(Path(config.model_path), engine)
+    return SegmentationPipeline(engine, tracks=tracks), facts
 
 
 def describe_engine(model_path: Path, engine: Engine) -> dict[str, Any]:

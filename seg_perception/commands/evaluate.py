@@ -27,9 +27,10 @@ NAME = 'evaluate'
 HELP = 'score and time a model on bags, offline or live over DDS'
 DESCRIPTION = """\
 Runs every camera image of a bag through the chain of the node and scores the masks against the
-labels: mean IoU, pixel accuracy, calibration, outlines, steadiness over time. Offline as fast as
-the machine goes; --mode live plays the bag over DDS to a real node and judges what comes back,
-with latency, drops, processor and memory.
+labels: mean IoU, pixel accuracy, calibration, outlines, steadiness over time; instances of a
+panoptic model by PQ, SQ, RQ and ID switches. Offline as fast as the machine goes; --mode live
+plays the bag over DDS to a real node and judges what comes back, with latency, drops, processor
+and memory.
 
   seg_perception evaluate out/street
   seg_perception evaluate out/camvid --model my_model.onnx --json score.json --report out/report
@@ -69,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--metrics',
         default='all',
-        help='all, or some of iou,ece,boundary,temporal,distance,panoptic',
+        help='all, or some of iou,ece,boundary,temporal,distance,panoptic,id_switches',
     )
     parser.add_argument('--limit', type=int, default=0, help='use only the first N images')
     parser.add_argument(
@@ -185,7 +186,7 @@ def run_live(arguments: argparse.Namespace) -> dict[str, Any]:
     """Play the bags to a node one after the other and write what was asked for."""
     require_packages('ros', 'rclpy')
     from seg_perception.engines.model_file import load_model_file
-    from seg_perception.evaluation.drive_judge import choose_metrics
+    from seg_perception.evaluation.drive_judge import choose_metrics, require_instances
     from seg_perception.evaluation.drive_result import build_result
     from seg_perception.evaluation.watchers import PictureKeeper
     from seg_perception.model_zoo.verify import compute_sha256
@@ -195,7 +196,9 @@ def run_live(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.video is not None:
         raise UserError('--video is made offline; leave out --mode live')
     metric_names, model_path = choose_metrics(arguments.metrics), find_model(arguments.model)
-    model_space = load_model_file(model_path).metadata.label_space
+    metadata = load_model_file(model_path).metadata
+    model_space = metadata.label_space
+    require_instances(metric_names, metadata.is_panoptic, metadata.name)
     facts: dict[str, Any] = {
         'model': str(model_path), 'model_sha256': compute_sha256(model_path)
     }  # fmt: skip

@@ -143,16 +143,19 @@ def format_points(points: Sequence[SweepPoint]) -> str:
     from seg_perception.evaluation.tables import format_table
 
     front = list_pareto(points)
+    has_instances = any(point.pq is not None for point in points)
     rows = [
         (
             point.name,
             '-' if point.miou is None else f'{point.miou:.4f}',
+            *(['-' if point.pq is None else f'{point.pq:.4f}'] if has_instances else []),
             '-' if point.latency_ms is None else f'{point.latency_ms:.1f} ms',
             '*' if any(point is other for other in front) else '',
         )
         for point in points
     ]
-    table = format_table(rows, ('point', 'mean IoU', 'latency p50', 'Pareto'))
+    quality = ['PQ'] if has_instances else []
+    table = format_table(rows, ('point', 'mean IoU', *quality, 'latency p50', 'Pareto'))
     return '\n'.join([table, *(f'  {p.name}: {p.reason}' for p in points if p.reason)])
 
 
@@ -198,6 +201,7 @@ def describe_point(point: SweepPoint) -> dict[str, Any]:
         'swept': dict(point.swept),
         'parameters': dict(point.parameters),
         'miou': point.miou,
+        'pq': point.pq,
         'latency_p50_ms': point.latency_ms,
         'reason': point.reason,
     }

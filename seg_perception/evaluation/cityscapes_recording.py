@@ -35,6 +35,7 @@ from seg_perception.evaluation.topics import (
     COMPRESSED_IMAGE_TYPE,
     FRAME_STAMPS_KEY,
     IMAGE_TYPE,
+    INSTANCES_TRACKED_KEY,
     LABEL_TOPIC,
     ODOM_FRAME,
     ODOMETRY_TOPIC,
@@ -120,6 +121,8 @@ def write_cityscapes_bag(
     custom_data = {
         **make_label_space_entries(space),
         SOURCE_KEY: f'Cityscapes {config.split} {cities}{" sequence" if config.sequence else ""}',
+        # each labelled image is numbered by itself
+        INSTANCES_TRACKED_KEY: 'false',
         FRAME_STAMPS_KEY: json.dumps(stamps_ns, separators=(',', ':')),
     }
     bag = CityscapesBag()

@@ -10,7 +10,7 @@ figures of these draws give the interval (see `bootstrap`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,15 @@ from seg_perception.evaluation.bootstrap import (
     resample,
 )
 from seg_perception.evaluation.frame_pairs import FramePairs, describe_frames, pair_frames
+from seg_perception.evaluation.instance_counts import count_segments, count_switches
 from seg_perception.evaluation.resampled_scores import (
     PERCENTILES,
     BoundaryScores,
     ClassScores,
     ConfidenceScores,
     LatencyScores,
+    PanopticScores,
+    SwitchScores,
 )
 from seg_perception.evaluation.saved_result import (
     SavedResult,
@@ -43,12 +46,13 @@ from seg_perception.evaluation.saved_result import (
 
 COMPARISON_SCHEMA = 'seg_perception/comparison/1'
 # What may be a regression; the others are shown.
-JUDGED_SCORES = ('miou', 'pixel_accuracy', 'boundary_f')
-LOWER_IS_BETTER = ('ece', *PERCENTILES)
+JUDGED_SCORES = ('miou', 'pixel_accuracy', 'boundary_f', 'pq')
+SWITCHES = 'id_switches_per_100'
+LOWER_IS_BETTER = ('ece', SWITCHES, *PERCENTILES)
 # Keys of a result that are no figures, or are made again from the frames in common.
 _NOT_LISTED = (
     'schema', 'setup', 'faults', 'metric_cost_ms', 'timeline', 'confidence_bins', 'per_class_iou',
-    'per_class_share', 'classes_in_headline', *JUDGED_SCORES, *LOWER_IS_BETTER,
+    'per_class_share', 'pq_per_class', 'classes_in_headline', *JUDGED_SCORES, *LOWER_IS_BETTER,
 )  # fmt: skip
 
 
@@ -57,7 +61,7 @@ class Limits:
     """How much worse is let pass.
 
     Attributes:
-        score_points: of mIoU, pixel accuracy and boundary F, in points of 100.
+        score_points: of mIoU, pixel accuracy, boundary F and PQ, in points of 100.
         latency_percent: of the latencies, in percent of A.
     """
 
@@ -175,6 +179,7 @@ def compare_results(a: SavedResult, b: SavedResult, limits: Limits | None = None
     comparison = Comparison((a.name, b.name), len(pairs.a))
     comparison.notes += describe_frames(a, b, pairs)
     compare_scores(comparison, pairs, a.class_names, limits)
+    compare_instances(comparison, pairs, a.class_names, limits)
     compare_latencies(comparison, pairs, a.setup, b.setup, limits)
     comparison.others = list_others(a.figures, b.figures)
     return comparison
@@ -220,6 +225,29 @@ def _compare_sums(pairs: FramePairs, metric: str, num_classes: int) -> list[Diff
     confidences = [count_confidence(records) for records in (chosen.a, chosen.b)]
     bins = [ConfidenceScores(blocks.sum_frames(side)) for side in confidences]
     return _difference(['ece'], blocks, bins)
+
+
+def compare_instances(
+    comparison: Comparison, pairs: FramePairs, class_names: Sequence[str], limits: Limits
+) -> None:
+    """Add the differences of panoptic quality and ID switches; nothing without any."""
+    num_classes = len(class_names)
+    chosen = pairs.select(pairs.judged('panoptic'))
+    if chosen.a:
+        blocks = make_blocks(chosen.bags, chosen.stamps_ns)
+        comparison.notes.append(_describe_blocks('instances', blocks))
+        segments = [count_segments(records, num_classes) for records in (chosen.a, chosen.b)]
+        qualities = [PanopticScores(blocks.sum_frames(side)) for side in segments]
+        names = ['pq', *(f'pq_per_class/{name}' for name in class_names)]
+        for entry in _difference(names, blocks, qualities):
+            limit = limits.score_points / 100 if entry.name == 'pq' else None
+            comparison.differences.append(replace(entry, limit=limit))
+    chosen = pairs.select(pairs.judged('id_switches'))
+    if chosen.a:
+        blocks = make_blocks(chosen.bags, chosen.stamps_ns)
+        switches = [count_switches(records) for records in (chosen.a, chosen.b)]
+        rates = [SwitchScores(blocks.sum_frames(side)) for side in switches]
+        comparison.differences += _difference([SWITCHES], blocks, rates)
 
 
 def compare_latencies(

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from seg_perception.evaluation.compare import Comparison, Difference
+from seg_perception.evaluation.compare import SWITCHES, Comparison, Difference
 from seg_perception.evaluation.resampled_scores import PERCENTILES
 from seg_perception.evaluation.tables import format_table, format_value
 
@@ -45,12 +45,13 @@ def describe_regression(entry: Difference) -> str:
 
 
 def _format_row(entry: Difference) -> tuple[str, ...]:
-    """Scores as they are and their difference in points of 100; latencies in ms."""
+    """Scores as they are and their difference in points of 100; latencies in ms; rates as is."""
     is_time = entry.name in PERCENTILES
     value = '{:.1f} ms' if is_time else '{:.4f}'
     change = '-'
     if entry.change is not None:
-        change = f'{_scale(entry, entry.change):+.2f} {"ms" if is_time else "points"}'
+        unit = {SWITCHES: ''}.get(entry.name, ' ms' if is_time else ' points')
+        change = f'{_scale(entry, entry.change):+.2f}{unit}'
         if is_time and entry.a:
             change += f' ({100 * entry.change / entry.a:+.1f} %)'
     interval = '-'
@@ -62,7 +63,7 @@ def _format_row(entry: Difference) -> tuple[str, ...]:
 
 
 def _scale(entry: Difference, value: float) -> float:
-    return value if entry.name in PERCENTILES else 100 * value
+    return value if entry.name in PERCENTILES or entry.name == SWITCHES else 100 * value
 
 
 def _format_plain(change: float | None) -> str:

@@ -25,8 +25,9 @@ from seg_perception.perception.labels import LabelSpace
 
 # Every result has these, None where there is nothing to make them of.
 FIGURES = (
-    'miou', 'per_class_iou', 'category_iou', 'pixel_accuracy', 'boundary_f', 'ece', 'pq', 'sq',
-    'rq', 'temporal_consistency', 'latency_p50_ms', 'latency_p95_ms')  # fmt: skip
+    'miou', 'per_class_iou', 'category_iou', 'pixel_accuracy', 'boundary_f', 'ece', 'pq',
+    'pq_per_class', 'sq', 'rq', 'id_switches_per_100', 'temporal_consistency', 'latency_p50_ms',
+    'latency_p95_ms')  # fmt: skip
 
 
 def build_result(

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from seg_perception.evaluation.bags import BagReader, find_image_topic
 from seg_perception.evaluation.drive_judge import TruthConfig, open_judge
 from seg_perception.evaluation.frame_record import UNREADABLE, FrameRecord
 from seg_perception.evaluation.frame_source import FrameSource, ReadFrame
+from seg_perception.evaluation.id_switches import STRETCH_IMAGES, find_stretch
 from seg_perception.evaluation.journal import Journal
 from seg_perception.evaluation.judge import MAX_FAULTS, FrameJudge
 from seg_perception.perception.frame import Frame
@@ -117,13 +119,17 @@ def evaluate_drive(
         model_space = pipeline.engine.metadata.label_space
         out = DriveEvaluation(config.bag, topic, model_space, model_space)
         out.frames_in_bag = min(count, config.limit) if config.limit else count
-        judge, out.label_space = open_judge(config.bag, config.truth, model_space, metric_names)
+        judge, out.label_space = open_judge(
+            config.bag,
+            config.truth,
+            model_space,
+            metric_names,
+            pipeline.engine.metadata.is_panoptic,
+        )
         try:
             with open_journal(topic) as journal:
                 loop = _Loop(pipeline, judge, journal, out, watch)
-                # The last image of an earlier run is judged again, for metrics that compare
-                # images with the one before, but not recorded again.
-                first = max(0, journal.taken_up - 1)
+                first = find_first(journal.taken_up, out.frames_in_bag, judge.compares_ids)
                 messages = islice(reader.iterate_raw_messages([topic]), config.limit or None)
                 messages = islice(messages, first, None)
                 source = FrameSource(reader, messages, first, lifetime=_IN_FLIGHT + 1)
@@ -140,12 +146,33 @@ def evaluate_drive(
     return out
 
 
+def find_first(taken_up: int, frames: int, compares_ids: bool) -> int:
+    """Return the image with which a run goes on that was interrupted after so many of its frames.
+
+    Images before the first that is not done are judged again, but not recorded again: the last
+    one, for metrics that compare images with the one before; where ids are compared all of its
+    stretch, so that tracks are those of a run without interruption (see `id_switches`).
+    """
+    last = max(0, taken_up - 1)
+    if taken_up >= frames or not compares_ids:
+        return last
+    return min(last, find_stretch(taken_up) * STRETCH_IMAGES)
+
+
 def list_faults(records: Iterable[FrameRecord]) -> list[str]:
     """Return why images were not scored, the first few reasons."""
     reasons = (
         f'image {record.index + 1}: {record.reason}' for record in records if record.reason
     )
     return list(islice(reasons, MAX_FAULTS))
+
+
+class _Buffers(NamedTuple):
+    """Products of one image, in the order of `SegmentationPipeline.process`."""
+
+    mask: np.ndarray
+    confidence: np.ndarray
+    panoptic: np.ndarray | None
 
 
 class _Loop:
@@ -164,9 +191,10 @@ class _Loop:
         self._journal = journal
         self._out = out
         self._watch = watch
-        self._buffers: list[tuple[np.ndarray, np.ndarray]] = []
+        self._buffers: list[_Buffers] = []
         self._camera_hw = (0, 0)
         self._count = 0
+        self._stretch = -1
         self._prepare_s = 0.0
 
     def run(self, frames: Iterable[ReadFrame]) -> None:
@@ -185,24 +213,34 @@ class _Loop:
         if read.frame is None:
             record = FrameRecord(read.index, read.stamp_ns, UNREADABLE, read.reason)
             return executor.submit(self._keep, record)
-        mask, confidence = self._prepare(read)
-        segmented = self._pipeline.process(read.frame, mask, confidence)
+        buffers = self._prepare(read)
+        if find_stretch(read.index) != self._stretch:
+            self._stretch = find_stretch(read.index)
+            self._pipeline.forget_tracks()
+        segmented = self._pipeline.process(read.frame, *buffers)
         times_ms = {'read': read.read_ms, **segmented.timings_ms}
         times_ms['total'] = sum(times_ms.values())
         self._out.seconds_inference += times_ms['inference'] * 1e-3
-        return executor.submit(self._judge_one, read, mask, confidence, times_ms)
+        return executor.submit(self._judge_one, read, buffers, times_ms)
 
-    def _prepare(self, read: ReadFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Return buffers for mask and confidence; a new camera size compiles before its time."""
+    def _prepare(self, read: ReadFrame) -> _Buffers:
+        """Return buffers for the products; a new camera size compiles before its time."""
         assert read.frame is not None
         camera_hw = (read.frame.image.shape[0], read.frame.image.shape[1])
         if camera_hw != self._camera_hw:
             start_s = time.perf_counter()
-            self._pipeline.warm_up(camera_hw, read.frame.channel_order)
+            is_panoptic = self._pipeline.engine.metadata.is_panoptic
+            self._pipeline.warm_up(
+                camera_hw, read.frame.channel_order, with_panoptic=is_panoptic
+            )
             self._prepare_s += time.perf_counter() - start_s
             self._camera_hw = camera_hw
             self._buffers = [
-                (np.empty(camera_hw, np.uint8), np.empty(camera_hw, np.uint8))
+                _Buffers(
+                    np.empty(camera_hw, np.uint8),
+                    np.empty(camera_hw, np.uint8),
+                    np.empty(camera_hw, np.int32) if is_panoptic else None,
+                )
                 for _ in range(_IN_FLIGHT + 1)
             ]
         self._count += 1
@@ -211,15 +249,16 @@ class _Loop:
     def _judge_one(
         self,
         read: ReadFrame,
-        mask: np.ndarray,
-        confidence: np.ndarray,
+        buffers: _Buffers,
         times_ms: dict[str, float],
     ) -> None:
         assert read.frame is not None
-        record = self._judge.judge(read.index, read.frame, mask, confidence, times_ms)
+        record = self._judge.judge(
+            read.index, read.frame, buffers.mask, buffers.confidence, times_ms, buffers.panoptic
+        )
         self._keep(record)
         if self._watch is not None:
-            self._watch(record, read.frame, mask, self._judge)
+            self._watch(record, read.frame, buffers.mask, self._judge)
 
     def _keep(self, record: FrameRecord) -> None:
         if record.index >= self._journal.taken_up:

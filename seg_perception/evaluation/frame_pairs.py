@@ -42,6 +42,16 @@ class FramePairs:
             [self.b[i] for i in indices],
         )
 
+    def judged(self, metric: str) -> np.ndarray:
+        """Return (frames,) bool: a metric looked at both, and may have found nothing."""
+        return np.array(
+            [
+                metric in a.metrics and metric in b.metrics
+                for a, b in zip(self.a, self.b, strict=True)
+            ],
+            bool,
+        )
+
     def have(self, metric: str) -> np.ndarray:
         """Return (frames,) bool: both have rows of a metric."""
         return np.array(

@@ -4,7 +4,8 @@
 
 After CLEAR MOT (Bernardin and Stiefelhagen, 2008): a true thing is found by the predicted segment
 of its class with which its IoU is above 0.5, where the union leaves out void; that can be one at
-most. An object whose predicted id is another than when it was last found is a switch.
+most. An object whose predicted id is another than when it was last found is a switch. Groups that
+nobody told apart (crowds, see `panoptic_quality`) are no objects.
 
 - Figures are per 100 instance-frames, that is for 100 times that an object was found.
 - `id_switches_per_100` counts objects of at least 100 px at 1024x2048 (the same share of other
@@ -13,6 +14,14 @@ most. An object whose predicted id is another than when it was last found is a s
 - `id_switches_per_100_any_size` counts smaller ones too: distant people of a few pixels.
 - `id_changes_after_gap_per_100` counts those that were not found for longer and came back with
   another id, of at least 100 px.
+
+A recording is a row of stretches of STRETCH_IMAGES images. Each begins anew, here and in the
+tracks of an offline run: nothing is compared across its start. So an evaluation that was
+interrupted repeats the images of one stretch at most, and gives the figures of one that was not.
+One of 1000 comparisons is lost.
+
+The true ids have to be those of the object in all images. Those of Cityscapes are not, see
+`INSTANCES_TRACKED_KEY` in `topics`.
 """
 
 from __future__ import annotations
@@ -29,6 +38,8 @@ from seg_perception.perception.labels import LabelSpace
 INSTANCES_PER_CLASS = 1000
 VOID = -1
 SURVIVED_IMAGES = 2
+# 100 s at 10 Hz; images that are unreadable or have no truth count too
+STRETCH_IMAGES = 1000
 LEAST_AREA_SHARE = 100 / (1024 * 2048)
 _LOWEST_ID = -2 - 254  # a crowd of the last class that 8 bits have
 _TABLE_SIZE = 255 * INSTANCES_PER_CLASS - _LOWEST_ID
@@ -50,6 +61,7 @@ class IdSwitches:
         self._label_space = label_space
         self._fold_lut = np.arange(256) if fold_lut is None else fold_lut.astype(np.int64)
         self._judged = 0
+        self._stretch = 0
         self._last: dict[int, tuple[int, int]] = {}  # true id: predicted id, in which image
 
     def measure(self, frame: JudgedFrame) -> Rows | None:
@@ -63,6 +75,9 @@ class IdSwitches:
                     f'panoptic {what} is {ids.dtype} of shape {ids.shape}, expected int32 of '
                     f'shape {truth.shape}'
                 )
+        if find_stretch(frame.index) != self._stretch:
+            self._stretch = find_stretch(frame.index)
+            self._last.clear()
         rows = []
         for true_id, predicted_id, area in self._find_objects(truth, prediction):
             is_large = int(area >= LEAST_AREA_SHARE * truth.size)
@@ -122,6 +137,11 @@ class IdSwitches:
             (int(true_ids[row]), int(predicted_ids[column]), int(areas[row]))
             for row, column in zip(*np.nonzero(is_found), strict=True)
         ]
+
+
+def find_stretch(index: int) -> int:
+    """Return in which stretch of its recording an image is."""
+    return index // STRETCH_IMAGES
 
 
 def _list_numbered_ids(what: str, ids: np.ndarray) -> np.ndarray:

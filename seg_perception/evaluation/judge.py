@@ -69,6 +69,11 @@ class FrameJudge:
         self.faults: list[str] = []
         self.costs_ms: dict[str, list[float]] = {metric.name: [] for metric in self._metrics}
 
+    @property
+    def compares_ids(self) -> bool:
+        """Whether ids of instances are compared from image to image."""
+        return self._panoptic is not None and 'id_switches' in self.costs_ms
+
     def judge(
         self,
         index: int,

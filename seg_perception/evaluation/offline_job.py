@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from seg_perception import __version__
 from seg_perception.errors import UserError
+from seg_perception.evaluation.drive_judge import require_instances
 from seg_perception.evaluation.drive_result import build_result
 from seg_perception.evaluation.evaluate import DriveConfig, DriveEvaluation
 from seg_perception.evaluation.offline_run import OfflineConfig, OfflineRun
@@ -43,9 +44,19 @@ class OfflineJob:
     open_chain: OpenChain
 
     def open_run(self, threads: int = 0) -> tuple[SegmentationPipeline, OfflineRun, EngineFacts]:
-        """Load the engine; threads overrules those of the configuration where it is not 0."""
+        """Load the engine; threads overrules those of the configuration where it is not 0.
+
+        Raises:
+            UserError: it cannot be loaded, or has no instances and metrics of them were asked for.
+        """
         engine = replace(self.engine, threads=threads) if threads else self.engine
         pipeline, facts = self.open_chain(engine)
+        metadata = pipeline.engine.metadata
+        try:
+            require_instances(self.config.metric_names, metadata.is_panoptic, metadata.name)
+        except UserError:
+            pipeline.close()
+            raise
         identity = facts | {'version': __version__}
         run = OfflineRun(pipeline, replace(self.config, identity=identity))
         return pipeline, run, EngineFacts(facts, pipeline.engine.description)

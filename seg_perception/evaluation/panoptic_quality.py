@@ -111,7 +111,7 @@ class PanopticQuality:
             figures[figure] = _mean(value_of.values())
             figures[f'{figure}_things'] = _mean(value_of[i] for i in value_of if i in things)
             figures[f'{figure}_stuff'] = _mean(value_of[i] for i in value_of if i not in things)
-            figures[f'per_class_{figure}'] = {
+            figures[f'{figure}_per_class'] = {
                 name: value_of.get(id_) for id_, name in enumerate(names)
             }
         return figures

@@ -22,6 +22,7 @@ _SCORES = (
     ('pq', 'PQ', 3, ''),
     ('sq', 'SQ', 3, ''),
     ('rq', 'RQ', 3, ''),
+    ('id_switches_per_100', 'ID switches per 100', 2, ''),
     ('temporal_consistency', 'temporal consistency', 3, ''),
     ('latency_p50_ms', 'latency p50', 1, ' ms'),
     ('latency_p95_ms', 'latency p95', 1, ' ms'),
@@ -37,9 +38,9 @@ _CLASS_COLUMNS = {
     'per_class_boundary_f': 'boundary F',
     'per_class_share': 'share of pixels',
     'flicker': 'flicker',
-    'per_class_pq': 'PQ',
-    'per_class_sq': 'SQ',
-    'per_class_rq': 'RQ',
+    'pq_per_class': 'PQ',
+    'sq_per_class': 'SQ',
+    'rq_per_class': 'RQ',
 }
 # Figures that have their own place in the report.
 _SHOWN = (

@@ -63,6 +63,34 @@ class ConfidenceScores:
         return _divide(np.abs(right - confidence).sum(axis=1), pixels.sum(axis=1))[:, None]
 
 
+@dataclass(frozen=True)
+class PanopticScores:
+    """PQ, PQ by class; sums: (blocks, 4, C) matches, false positives, negatives, sum of IoUs."""
+
+    sums: np.ndarray
+
+    def compute(self, counts: np.ndarray) -> np.ndarray:
+        """Return (draws, 1 + C)."""
+        flat = counts @ self.sums.reshape(len(self.sums), -1)
+        matches, wrong, missed, ious = flat.reshape(len(counts), 4, -1).transpose(1, 0, 2)
+        quality = _divide(ious, matches + 0.5 * wrong + 0.5 * missed)
+        exists = ~np.isnan(quality)
+        mean = _divide(np.where(exists, quality, 0).sum(axis=1), exists.sum(axis=1))
+        return np.column_stack([mean, quality])
+
+
+@dataclass(frozen=True)
+class SwitchScores:
+    """ID switches per 100; sums: (blocks, 2) times that an object was found, switches."""
+
+    sums: np.ndarray
+
+    def compute(self, counts: np.ndarray) -> np.ndarray:
+        """Return (draws, 1)."""
+        found, switched = (counts @ self.sums).T
+        return 100 * _divide(switched, found)[:, None]
+
+
 class LatencyScores:
     """Percentiles of times; of_frame: (frames,) their blocks."""
 

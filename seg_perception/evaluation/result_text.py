@@ -26,7 +26,8 @@ def format_result(result: dict[str, Any]) -> str:
         'pixel accuracy': result['pixel_accuracy'],
         'boundary F': result.get('boundary_f'),
         'calibration error': result.get('ece'),
-        'panoptic quality': result.get('pq'),
+        'panoptic quality': _format_panoptic(result),
+        'ID switches': _format_switches(result),
         'temporal consistency': result.get('temporal_consistency'),
         'latency p50': _format_ms(result['latency_p50_ms']),
         'latency p95': _format_ms(result['latency_p95_ms']),
@@ -44,27 +45,42 @@ def format_result(result: dict[str, Any]) -> str:
     parts += [f'  fault: {fault}' for fault in result['faults'][:_FAULTS_SHOWN]]
     if len(result['faults']) > _FAULTS_SHOWN:
         parts.append(f'  and {len(result["faults"]) - _FAULTS_SHOWN} more')
-    if result['frames_scored']:
+    if result['frames_scored'] and (result['per_class_iou'] or result.get('pq_per_class')):
         parts.append(format_classes(result))
     return '\n'.join(parts)
 
 
 def format_classes(result: dict[str, Any]) -> str:
-    """Return the table of classes; those outside the headline are in brackets."""
+    """Return the table of classes; those outside the mean IoU are in brackets."""
     headline = result.get('classes_in_headline', [])
-    boundary = result.get('per_class_boundary_f') or {}
-    rows = [
-        (
-            name if name in headline else f'({name})',
-            _format_share(iou),
-            _format_share(boundary.get(name)),
-            f'{100 * result["per_class_share"][name]:.2f} %',
-        )
-        for name, iou in (result['per_class_iou'] or {}).items()
-    ]
-    means = (_format_share(result['miou']), _format_share(result.get('boundary_f')), '')
-    rows.append((f'mean of {len(headline)}', *means))
-    return format_table(rows, ('class', 'IoU', 'boundary F', 'of true pixels'))
+    iou, boundary = result['per_class_iou'] or {}, result.get('per_class_boundary_f') or {}
+    quality = result.get('pq_per_class') or {} if result.get('pq') is not None else {}
+    shares = result.get('per_class_share') or {}
+    rows = []
+    for name in iou or quality:
+        cells = [_format_share(iou.get(name)), _format_share(boundary.get(name))]
+        cells += [_format_share(quality.get(name))] if quality else []
+        cells.append(f'{100 * shares[name]:.2f} %' if name in shares else '-')
+        rows.append((name if name in headline or not iou else f'({name})', *cells))
+    # PQ is a mean of other classes: all that occur
+    means = [_format_share(result['miou']), _format_share(result.get('boundary_f'))]
+    means += [''] if quality else []
+    rows += [(f'mean of {len(headline)}', *means, '')] if iou else []
+    headers = ['class', 'IoU', 'boundary F', *(['PQ'] if quality else []), 'of true pixels']
+    return format_table(rows, headers)
+
+
+def _format_panoptic(result: dict[str, Any]) -> str | None:
+    if result.get('pq') is None:
+        return None
+    return f'{result["pq"]:.3f}, SQ {result["sq"]:.3f}, RQ {result["rq"]:.3f}'
+
+
+def _format_switches(result: dict[str, Any]) -> str | None:
+    switches = result.get('id_switches_per_100')
+    if switches is None:
+        return None
+    return f'{switches:.2f} per 100, objects found {result["instance_frames"]} times'
 
 
 def _format_share(value: float | None) -> str:

@@ -60,6 +60,7 @@ class SweepPoint:
         parameters: those of the node, as they go into its parameter file.
         miou: mean IoU; None without labels.
         latency_ms: median from the bytes of an image to its mask.
+        pq: panoptic quality; None where instances were not scored.
         reason: why it could not be evaluated, '' when it could.
     """
 
@@ -67,6 +68,7 @@ class SweepPoint:
     parameters: Parameters
     miou: float | None = None
     latency_ms: float | None = None
+    pq: float | None = None
     reason: str = ''
 
     @property

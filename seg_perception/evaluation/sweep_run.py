@@ -88,7 +88,12 @@ def evaluate_point(job: SweepJob, point: SweepPoint, show_progress: ShowProgress
         figures = load_result(path).figures
     except UserError as error:
         return replace(point, reason=str(error))
-    return replace(point, miou=figures['miou'], latency_ms=figures['latency_p50_ms'])
+    return replace(
+        point,
+        miou=figures['miou'],
+        latency_ms=figures['latency_p50_ms'],
+        pq=figures.get('pq'),
+    )
 
 
 def evaluate_into(

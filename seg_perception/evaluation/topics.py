@@ -34,6 +34,8 @@ CAMERA_FRAME = 'camera_optical_frame'
 LABEL_SPACE_KEY = 'seg_perception.label_space'
 LABEL_SPACE_JSON_KEY = 'seg_perception.label_space_json'
 SOURCE_KEY = 'seg_perception.source'
+# 'false' where an object may have another true instance number in each image
+INSTANCES_TRACKED_KEY = 'seg_perception.instances_tracked'
 # JSON object: name of a labelled Cityscapes image, without its ending -> stamp in ns
 FRAME_STAMPS_KEY = 'seg_perception.frame_stamps'
 # of masks that `bag label` wrote

@@ -26,7 +26,7 @@ HEADLINE_MIN_SHARE = 0.001  # classes with fewer of the pixels are left out of t
 class ValidationScore:
     """mIoU over the classes with a headline share, and IoU per class (NaN where absent).
 
-    panoptic: figures of evaluation.panoptic_quality ('pq', 'per_class_pq', ...), None for a
+    panoptic: figures of evaluation.panoptic_quality ('pq', 'pq_per_class', ...), None for a
     network without instances.
     """
 

@@ -102,7 +102,7 @@ def test_figures_equal_the_official_ones(official, tmp_path):
         for suffix, group in (('', 'All'), ('_things', 'Things'), ('_stuff', 'Stuff')):
             assert figures[figure + suffix] == pytest.approx(expected[group][figure], abs=1e-12)
         for id_, name in enumerate(CITYSCAPES.class_names):
-            value = figures[f'per_class_{figure}'][name]
+            value = figures[f'{figure}_per_class'][name]
             assert (value or 0.0) == pytest.approx(expected['per_class'][id_][figure], abs=1e-12)
             assert (value is None) == (id_ == 18)
     assert 0.2 < figures['pq'] < 0.8 and excused > 20
@@ -122,7 +122,7 @@ def test_quality_by_hand():
     # car: 3 of 4 and 4 of 5 match; road: 4 of 8 is not above a half; sky is made up
     assert rows == [[0, 0, 1, 1, 0.0], [1, 0, 1, 0, 0.0], [2, 2, 0, 0, 0.75 + 0.8]]
     figures = metric.summarize([rows])
-    assert figures['per_class_pq'] == {'road': 0.0, 'sky': 0.0, 'car': 0.775}
+    assert figures['pq_per_class'] == {'road': 0.0, 'sky': 0.0, 'car': 0.775}
     assert figures['pq'] == pytest.approx(0.775 / 3)
     assert (figures['pq_things'], figures['pq_stuff']) == (0.775, 0.0)
 
@@ -175,7 +175,7 @@ def test_without_both_maps_there_is_nothing_to_count_and_no_figure():
     frame = JudgedFrame(0, 0, np.zeros((2, 2, 3), np.uint8), 'rgb', mask)
     assert PanopticQuality(SMALL).measure(frame) is None
     figures = PanopticQuality(SMALL).summarize([])
-    assert figures['pq'] is None and figures['per_class_rq']['car'] is None
+    assert figures['pq'] is None and figures['rq_per_class']['car'] is None
     assert figures['sq_things'] is None
 
 

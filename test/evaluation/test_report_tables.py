@@ -33,8 +33,8 @@ def read_cells(table):
 def test_classes_have_a_row_each_with_what_is_known():
     saved = make_saved(
         classes_in_headline=['road', 'building'],
-        per_class_pq={'car': 0.5},
-        per_class_sq=dict.fromkeys(('road', 'car')),
+        pq_per_class={'car': 0.5},
+        sq_per_class=dict.fromkeys(('road', 'car')),
         per_class_boundary_f={'road': 0.7, 'car': None},
     )
     cells = read_cells(make_class_table(saved))

@@ -104,6 +104,6 @@ def test_true_outputs_score_high(panoptic_run, tmp_path, monkeypatch):
     score = validate_panoptic(PerfectNetwork(items), images, plain, (256, 512))
     # what is lost is thin, or smaller than a cell of the outputs, which are at 1/4
     assert score.miou > 0.7
-    assert score.panoptic['per_class_pq']['road'] > 0.9
-    assert score.panoptic['per_class_sq']['car'] > 0.75
+    assert score.panoptic['pq_per_class']['road'] > 0.9
+    assert score.panoptic['sq_per_class']['car'] > 0.75
     assert score.headline == pytest.approx(score.panoptic['pq'])
