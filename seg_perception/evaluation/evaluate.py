@@ -23,7 +23,7 @@ from seg_perception.evaluation.bags import BagReader, find_image_topic
 from seg_perception.evaluation.drive_judge import TruthConfig, open_judge
 from seg_perception.evaluation.frame_record import UNREADABLE, FrameRecord
 from seg_perception.evaluation.frame_source import FrameSource, ReadFrame
-from seg_perception.evaluation.id_switches import STRETCH_IMAGES, find_stretch
+from seg_perception.evaluation.id_switches import find_stretch
 from seg_perception.evaluation.journal import Journal
 from seg_perception.evaluation.judge import MAX_FAULTS, FrameJudge
 from seg_perception.perception.frame import Frame
@@ -156,7 +156,7 @@ def find_first(taken_up: int, frames: int, compares_ids: bool) -> int:
     last = max(0, taken_up - 1)
     if taken_up >= frames or not compares_ids:
         return last
-    return min(last, find_stretch(taken_up) * STRETCH_IMAGES)
+    return min(last, find_stretch(taken_up))
 
 
 def list_faults(records: Iterable[FrameRecord]) -> list[str]:

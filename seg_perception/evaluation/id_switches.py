@@ -140,8 +140,8 @@ class IdSwitches:
 
 
 def find_stretch(index: int) -> int:
-    """Return in which stretch of its recording an image is."""
-    return index // STRETCH_IMAGES
+    """Return the first image of the stretch that an image of a recording is in."""
+    return index - index % STRETCH_IMAGES
 
 
 def _list_numbered_ids(what: str, ids: np.ndarray) -> np.ndarray:

@@ -4,12 +4,24 @@
 
 import numpy as np
 import pytest
-from result_files import FRAME_NS, START_NS, make_confusion, make_drive, make_record, make_result
+from result_files import (
+    CLASS_NAMES,
+    FRAME_NS,
+    PALETTE,
+    START_NS,
+    make_confusion,
+    make_drive,
+    make_record,
+    make_result,
+)
 
 from seg_perception.errors import UserError
 from seg_perception.evaluation.compare import Limits, compare_results
 from seg_perception.evaluation.comparison_table import format_comparison
+from seg_perception.evaluation.id_switches import IdSwitches
+from seg_perception.evaluation.panoptic_quality import PanopticQuality
 from seg_perception.evaluation.saved_result import parse_result
+from seg_perception.perception.labels import LabelSpace
 
 
 def compare(a, b, **limits):
@@ -227,3 +239,65 @@ def test_the_table_shows_points_and_milliseconds():
     assert '42.0 ms  63.0 ms  +21.00 ms (+50.0 %)' in lines['latency_p50_ms']
     assert '-' not in lines['A'] and 'per_class_iou/sky' not in text
     assert 'regression: pixel_accuracy 0.9500 -> 0.9000, -5.00 points' in text
+
+
+def make_instance_drive(false_positives, switches, frames=30):
+    """Return records with a car found twice in each, and so many false cars and ID switches."""
+    return [
+        make_record(
+            index,
+            metrics={
+                'panoptic': [[0, 1, 0, 0, 0.9], [2, 2, false_positives, 0, 1.6]],
+                # a small object's switch counts in another figure
+                'id_switches': [[2, 1, 1, 0, 0], [2, 1, 1, switches, 0], [2, 0, 1, 1, 0]],
+            },
+        )
+        for index in range(frames)
+    ]
+
+
+def test_instances_are_compared_by_panoptic_quality_and_id_switches():
+    comparison = compare(make_instance_drive(0, 0), make_instance_drive(2, 1))
+    for name, a, b in (
+        ('pq', (0.9 + 0.8) / 2, (0.9 + 1.6 / 3) / 2),
+        ('pq_per_class/road', 0.9, 0.9),
+        ('pq_per_class/car', 0.8, 1.6 / 3),
+        ('id_switches_per_100', 0.0, 50.0),
+    ):
+        entry = find(comparison, name)
+        assert (entry.a, entry.b) == pytest.approx((a, b), abs=1e-12)
+        assert entry.interval == pytest.approx((b - a, b - a), abs=1e-9)
+    assert [entry.name for entry in comparison.regressions] == ['pq']
+    assert find(comparison, 'id_switches_per_100').verdict == 'worse'
+    text = format_comparison(comparison)
+    assert '+50.00 ' in text and '+5000.00' not in text
+
+
+def test_figures_of_instances_are_those_of_the_metrics():
+    space = LabelSpace('street', CLASS_NAMES, PALETTE, thing_ids=(2,))
+    random = np.random.default_rng(0)
+    records = []
+    for index in range(20):
+        matches = random.integers(0, 3, 4)
+        rows = [
+            [id_, int(count), int(random.integers(0, 3)), int(random.integers(0, 3)),
+             float(count * random.uniform(0.5, 1))]
+            for id_, count in enumerate(matches) if id_ != 3
+        ]  # fmt: skip
+        switches = [[2, int(random.integers(2)), 1, int(random.integers(2)), 0] for _ in range(5)]
+        records.append(make_record(index, metrics={'panoptic': rows, 'id_switches': switches}))
+    comparison = compare(records, records)
+    for metric in (PanopticQuality(space), IdSwitches(space)):
+        figures = metric.summarize([record['metrics'][metric.name] for record in records])
+        for entry in comparison.differences:
+            key, _, name = entry.name.partition('/')
+            if key in figures:
+                assert entry.a == pytest.approx(figures[key][name] if name else figures[key])
+    assert find(comparison, 'pq_per_class/sky').a is None
+
+
+def test_damaged_rows_of_instances_are_named():
+    drive = make_instance_drive(0, 0)
+    drive[4]['metrics']['panoptic'][0][0] = 77
+    with pytest.raises(UserError, match='image 4: its rows of panoptic are damaged'):
+        compare(drive, drive)

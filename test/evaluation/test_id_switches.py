@@ -124,3 +124,59 @@ def test_images_without_panoptic_maps_have_no_rows():
 def test_maps_that_do_not_fit_are_refused(prediction, message):
     with pytest.raises(ValueError, match=message):
         judge(IdSwitches(SPACE), draw(), prediction)
+
+
+def draw_randomly(random, class_of):
+    """Return a map with void, a crowd and squares of the given ids, some of them missing."""
+    squares = [(id_, *random.integers(0, 34, 2), 12) for id_ in class_of if random.random() < 0.8]
+    ids = draw(*squares)
+    ids[random.integers(0, 30) :, :4] = -1
+    ids[:3, random.integers(0, 50) :] = -3
+    return ids
+
+
+def find_naively(truth, prediction):
+    """Return the predicted id by the true one, from sets of pixels."""
+    pixels = [
+        {id_: set(np.flatnonzero(ids == id_)) for id_ in np.unique(ids)}
+        for ids in (truth, prediction)
+    ]
+    void = pixels[0].get(-1, set())
+    return {
+        int(true_id): int(predicted_id)
+        for true_id, true in pixels[0].items()
+        for predicted_id, predicted in pixels[1].items()
+        if true_id > 1000 and predicted_id > 1000 and true_id // 1000 == predicted_id // 1000
+        and len(true & predicted) > len((true | predicted) - (void - true)) / 2
+    }  # fmt: skip
+
+
+def test_figures_equal_those_of_sets_of_pixels_on_random_maps():
+    random = np.random.default_rng(3)
+    metric, rows, found, switched, after_gap, last = IdSwitches(SPACE), [], 0, 0, 0, {}
+    for index in range(60):
+        truth = draw_randomly(random, (1007, 1008, 2003))
+        prediction = truth.copy()
+        prediction[prediction < 0] = 0
+        for id_ in (1007, 1008, 2003):
+            # a third of the objects is shifted too far, another third has another id
+            place = np.roll(truth == id_, int(random.choice([0, 2, 9])), axis=1)
+            prediction[prediction == id_] = 0
+            prediction[place] = id_ + random.integers(0, 2)
+        rows.append(judge(metric, truth, prediction))
+        for true_id, predicted_id in find_naively(truth, prediction).items():
+            before, when = last.get(true_id, (predicted_id, index))
+            found += 1
+            switched += before != predicted_id and index - when <= 3
+            after_gap += before != predicted_id and index - when > 3
+            last[true_id] = (predicted_id, index)
+    figures = metric.summarize(rows)
+    assert (found, switched, after_gap) >= (60, 20, 1)
+    assert figures['instance_frames'] == found
+    assert figures['id_switches_per_100'] == pytest.approx(100 * switched / found)
+    assert figures['id_changes_after_gap_per_100'] == pytest.approx(100 * after_gap / found)
+
+
+def test_crowds_are_no_objects():
+    figures = count([(draw((-3, 5, 5, 10)), draw((1001, 5, 5, 10)))] * 2)
+    assert figures['instance_frames'] == 0

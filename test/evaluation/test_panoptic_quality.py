@@ -201,3 +201,21 @@ def test_noise_is_no_panoptic_map():
     noise = np.arange(80 * 80).reshape(80, 80)
     with pytest.raises(ValueError, match='too many to match'):
         judge(PanopticQuality(space), noise, noise)
+
+
+def test_folded_random_maps_are_scored_as_maps_that_were_folded_before():
+    camvid = load_label_space('camvid')
+    lut = make_fold_lut(camvid, CITYSCAPES)
+    folding, plain = PanopticQuality(camvid, lut), PanopticQuality(camvid)
+    for seed in range(10):
+        truth, prediction = draw_maps(seed)
+        before = np.full(truth.shape, -1)
+        for number, id_ in enumerate(np.unique(prediction[prediction >= 0])):
+            folded = int(lut[id_ // 1000])
+            if folded < camvid.num_classes:
+                # each segment has a number of its own; stuff has one segment for each class
+                is_thing = folded in camvid.thing_ids
+                before[prediction == id_] = folded * 1000 + is_thing * (number + 1)
+        classes = lut[np.where(truth >= 0, truth // 1000, 255)].astype(int)
+        true = np.where(classes < camvid.num_classes, classes * 1000 + truth % 1000, -1)
+        assert judge(folding, true, prediction) == judge(plain, true, before)
