@@ -7,7 +7,8 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,19 +102,24 @@ def load_pipeline(arguments: argparse.Namespace) -> tuple[Path, SegmentationPipe
     return Path(config.model_path), SegmentationPipeline(load_engine(config))
 
 
-def open_chain(config: EngineConfig) -> tuple[SegmentationPipeline, dict[str, Any]]:
-    """Return the chain of an engine, and `describe_engine` of it; raises UserError.
+def open_chain(
+    config: EngineConfig, parameters: Mapping[str, Any] | None = None
+) -> tuple[SegmentationPipeline, dict[str, Any]]:
+    """Return the chain of an engine, and as JSON values what it is; raises UserError.
 
-    Instances of a panoptic model are followed from image to image, as the node does.
+    Instances of a panoptic model are made and followed as the node does with these parameters.
     """
     from seg_perception.engines.select import load_engine
-    from seg_perception.perception.tracks import TrackConfig
+    from seg_perception.evaluation.node_config import read_instance_configs
     from seg_perception.pipeline import SegmentationPipeline
 
+    merge, tracks = read_instance_configs(parameters or {})
     engine = load_engine(config)
-    tracks = TrackConfig() if engine.metadata.is_panoptic else None
     facts = describe_engine(Path(config.model_path), engine)
-    return SegmentationPipeline(engine, tracks=tracks), facts
+    if engine.metadata.is_panoptic:
+        facts['merge'] = asdict(merge)
+        facts['tracks'] = None if tracks is None else asdict(tracks)
+    return SegmentationPipeline(engine, merge, tracks), facts
 
 
 def describe_engine(model_path: Path, engine: Engine) -> dict[str, Any]:

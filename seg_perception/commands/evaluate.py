@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +154,7 @@ def run_offline(arguments: argparse.Namespace) -> dict[str, Any]:
 def make_job(arguments: argparse.Namespace) -> OfflineJob:
     """Return what is evaluated offline, and how."""
     from seg_perception.evaluation.drive_judge import choose_metrics
+    from seg_perception.evaluation.node_config import read_node_parameters
     from seg_perception.evaluation.offline_job import OfflineJob
     from seg_perception.evaluation.offline_run import OfflineConfig
 
@@ -163,7 +165,13 @@ def make_job(arguments: argparse.Namespace) -> OfflineJob:
         with_worst=arguments.report is not None,
         video=arguments.video,
     )
-    return OfflineJob(list_drives(arguments), config, make_engine_config(arguments), open_chain)
+    parameters = {} if arguments.config is None else read_node_parameters(arguments.config)
+    return OfflineJob(
+        list_drives(arguments),
+        config,
+        make_engine_config(arguments),
+        partial(open_chain, parameters=parameters),
+    )
 
 
 def evaluate_job(arguments: argparse.Namespace, job: OfflineJob) -> OfflineOutcome:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,12 +90,13 @@ def run(arguments: argparse.Namespace) -> int:
     if 'iou' not in metric_names:
         raise UserError('a sweep compares mean IoU; --metrics must have iou')
     sweep = parse_sweep(arguments.param)
-    points = list_points(sweep, read_base(arguments), read_model_size, choose_check())
+    base = read_base(arguments)
+    points = list_points(sweep, base, read_model_size, choose_check())
     job = SweepJob(
         list_drives(arguments),
         metric_names,
         arguments.out / 'points',
-        open_chain,
+        partial(open_chain, parameters=base),
         compute_sha256,
         lambda facts, engine: describe_setup('offline', facts, engine),
     )

@@ -1,15 +1,18 @@
 # Copyright 2026 seg_perception maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The node's parameter file, read without ROS: what of it decides the masks."""
+"""The node's parameter file, read without ROS: what of it decides masks and instances."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from seg_perception.errors import UserError
+from seg_perception.perception.panoptic_reference import MergeConfig
+from seg_perception.perception.tracks import TrackConfig
 
 NODE_NAMES = ('/**', 'segnext', '/segnext')
 # Argument of `load_pipeline`: parameter of the node.
@@ -20,6 +23,10 @@ ENGINE_PARAMETERS = {
     'threads': 'model.threads',
     'fit': 'input.fit',
 }
+PANOPTIC_PREFIX = 'panoptic.'
+MERGE_FIELDS = (
+    'center_threshold', 'center_kernel_px', 'top_k', 'stuff_area_share', 'label_divisor',
+)  # fmt: skip
 
 
 def read_node_parameters(path: Path) -> dict[str, Any]:
@@ -62,6 +69,27 @@ def list_engine_arguments(parameters: dict[str, Any]) -> dict[str, Any]:
     if height_px or width_px:  # 0 is the model's own, for each alone
         out['input_size'] = (height_px, width_px)
     return out
+
+
+def read_instance_configs(
+    parameters: Mapping[str, Any],
+) -> tuple[MergeConfig, TrackConfig | None]:
+    """Return how the node makes instances and follows them, None where it does not.
+
+    Raises:
+        UserError: a value that it would refuse.
+    """
+    given = {
+        name.removeprefix(PANOPTIC_PREFIX): value
+        for name, value in parameters.items()
+        if name.startswith(PANOPTIC_PREFIX)
+    }
+    try:
+        merge = MergeConfig(**{name: given[name] for name in MERGE_FIELDS if name in given})
+        tracks = TrackConfig(**{name: given[name] for name in ('max_missed',) if name in given})
+    except (UserError, TypeError, ValueError) as error:
+        raise UserError(f'{PANOPTIC_PREFIX}{error}') from error
+    return merge, tracks if given.get('tracks', True) else None
 
 
 def _flatten(tree: dict[str, Any], prefix: str = '') -> dict[str, Any]:

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from seg_perception.errors import UserError
-from seg_perception.evaluation.node_config import list_engine_arguments, read_node_parameters
+from seg_perception.evaluation.node_config import (
+    list_engine_arguments,
+    read_instance_configs,
+    read_node_parameters,
+)
+from seg_perception.perception.panoptic_reference import MergeConfig
+from seg_perception.perception.tracks import TrackConfig
 
 SHIPPED = Path(__file__).resolve().parents[2] / 'config' / 'segnext.yaml'
 
@@ -43,3 +49,30 @@ def test_files_of_something_else_are_named(tmp_path, content, expected):
         read_node_parameters(path)
     with pytest.raises(UserError, match='cannot read'):
         read_node_parameters(tmp_path / 'none.yaml')
+
+
+def test_the_shipped_file_makes_and_follows_instances_by_default():
+    expected = (MergeConfig(), TrackConfig())
+    assert read_instance_configs(read_node_parameters(SHIPPED)) == expected
+    assert read_instance_configs({}) == expected
+
+
+def test_parameters_of_instances_are_read():
+    parameters = {'panoptic.top_k': 7, 'panoptic.max_missed': 3, 'panoptic.outlines': True}
+    merge, tracks = read_instance_configs(parameters)
+    assert (merge, tracks) == (MergeConfig(top_k=7), TrackConfig(max_missed=3))
+    assert read_instance_configs({'panoptic.tracks': False})[1] is None
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'message'),
+    [
+        ('top_k', 0, 'panoptic.top_k is 0'),
+        ('center_kernel_px', 4, 'panoptic.center_kernel_px is 4'),
+        ('max_missed', -1, 'panoptic.max_missed is -1'),
+        ('center_threshold', 'low', 'panoptic.'),
+    ],
+)
+def test_parameters_of_instances_that_the_node_refuses_are_refused(name, value, message):
+    with pytest.raises(UserError, match=message):
+        read_instance_configs({f'panoptic.{name}': value})
