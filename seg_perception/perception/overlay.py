@@ -1,6 +1,6 @@
 # Copyright 2026 seg_perception maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Class colours blended into the camera image, for people to look at."""
+"""Class colours and outlines of instances in the camera image, for people to look at."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ import cv2
 import numpy as np
 
 from seg_perception.perception.labels import LabelSpace
+from seg_perception.perception.panoptic_reference import INSTANCES_PER_CLASS
+
+OUTLINE_COLOR = (255, 255, 255)
+PIXELS_PER_OUTLINE = 1000  # columns of an image for each pixel that an outline is wide
 
 
 def draw_overlay(
@@ -52,6 +56,39 @@ def draw_overlay(
     if unlabelled.any():
         cv2.copyTo(image, unlabelled.view(np.uint8), out)
     return out
+
+
+def draw_outlines(
+    image: np.ndarray, panoptic: np.ndarray, color: tuple[int, int, int] = OUTLINE_COLOR
+) -> None:
+    """Draw the inner edges of instances into an image.
+
+    Args:
+        image: (H, W, 3) uint8, changed in place.
+        panoptic: (H, W) int32, class * 1000 + instance; instance 0 and below have no outline.
+        color: of the outlines, in the channel order of the image.
+
+    Raises:
+        ValueError: shapes that do not fit.
+    """
+    if image.shape != (*panoptic.shape, 3):
+        raise ValueError(
+            f'panoptic map has shape {panoptic.shape}, expected {image.shape[:2]} of the image'
+        )
+    edges = np.zeros(panoptic.shape, np.bool_)
+    is_border = panoptic[1:] != panoptic[:-1]
+    edges[1:] |= is_border
+    edges[:-1] |= is_border
+    is_border = panoptic[:, 1:] != panoptic[:, :-1]
+    edges[:, 1:] |= is_border
+    edges[:, :-1] |= is_border
+    width_px = max(1, round(panoptic.shape[1] / PIXELS_PER_OUTLINE))
+    if width_px > 1:
+        square = np.ones((2 * width_px - 1, 2 * width_px - 1), np.uint8)
+        edges = cv2.dilate(edges.view(np.uint8), square).view(np.bool_)
+    places = np.flatnonzero(edges)
+    ids = panoptic.reshape(-1)[places]
+    image.reshape(-1, 3)[places[(ids > 0) & (ids % INSTANCES_PER_CLASS > 0)]] = color
 
 
 @lru_cache(maxsize=8)

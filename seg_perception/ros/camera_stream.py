@@ -25,6 +25,7 @@ from seg_perception.ros.ground_publishers import GROUND_TOPICS
 from seg_perception.ros.log_bridge import find_logger
 from seg_perception.ros.occupancy_parameters import GroundSettings, read_ground_settings
 from seg_perception.ros.output_size import OutputSize, read_output_size
+from seg_perception.ros.panoptic_products import PANOPTIC_TOPICS, PanopticProducts
 from seg_perception.ros.processing import FrameProcessor
 from seg_perception.ros.products import INFO_TOPIC, PRODUCT_TOPICS, ProductPublishers
 from seg_perception.ros.qos import (
@@ -73,6 +74,7 @@ class CameraStream:
         self._statistics = FrameStatistics()
         self._products = ProductPublishers(node, name)
         self._ground: GroundProducts | None = None
+        self._panoptic: PanopticProducts | None = None
         self._processor: FrameProcessor | None = None
         self._subscription: Any = None
         self._info_subscription: Any = None
@@ -96,13 +98,13 @@ class CameraStream:
 
     def list_topics(self) -> list[str]:
         """Return the topics whose quality of service parameters can override."""
-        ground = [
+        others = [
             self._node.resolve_topic_name(name_product(topic, self.name))
-            for topic in GROUND_TOPICS
+            for topic in (*PANOPTIC_TOPICS, *GROUND_TOPICS)
         ]
         images = [self.find_image_topic(transport) for transport in (RAW, COMPRESSED)]
         info = self._node.resolve_topic_name(name_product(INFO_TOPIC, self.name))
-        return [*self.list_products(), info, *ground, *images]
+        return [*self.list_products(), info, *others, *images]
 
     # Lifecycle -------------------------------------------------------------------------------
 
@@ -139,14 +141,24 @@ class CameraStream:
             prepared: images that it was warmed up for.
 
         Raises:
-            UserError: parameters of the ground products that do not go together.
+            UserError: parameters that do not go together.
         """
         self._statistics.reset()
         self._products.open(self._value('output.queue_depth'))
-        settings = self._read_ground(pipeline.engine.metadata.label_space.class_names)
+        metadata = pipeline.engine.metadata
+        settings = self._read_ground(metadata.label_space.class_names)
         if settings is not None:
             self._ground = GroundProducts(
                 self._node, settings, self.find_image_topic(), self.name, self._transforms
+            )
+        if metadata.is_panoptic:
+            self._panoptic = PanopticProducts(
+                self._node,
+                metadata.label_space,
+                self._value('panoptic.instances_as'),
+                self._value('output.queue_depth'),
+                self._ground,
+                self.name,
             )
         self._processor = FrameProcessor(
             pipeline,
@@ -158,6 +170,7 @@ class CameraStream:
             self._value('image_transport'),
             self._ground,
             self.read_output_size(),
+            self._panoptic,
         )
         self._processor.set_prepared_camera(prepared.size_px, prepared.channel_order)
 
@@ -216,6 +229,9 @@ class CameraStream:
     def close(self) -> None:
         """Destroy the publishers; calling it twice does no harm."""
         self._products.close()
+        if self._panoptic is not None:
+            self._panoptic.close()
+            self._panoptic = None
         if self._ground is not None:
             self._ground.close()
             self._ground = None

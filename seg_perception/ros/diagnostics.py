@@ -136,6 +136,8 @@ def list_values(snapshot: Snapshot, facts: NodeFacts) -> list[tuple[str, str]]:
     values += list_percentiles('read', snapshot.read_ms)
     values += list_percentiles('inference', snapshot.inference_ms)
     values += list_percentiles('decode', snapshot.decode_ms)
+    if snapshot.panoptic_ms.p99 > 0:
+        values += list_percentiles('panoptic', snapshot.panoptic_ms)
     values += list_percentiles('publish', snapshot.publish_ms)
     values += list_percentiles('total', snapshot.total_ms)
     values += list_percentiles('age of stamp', snapshot.stamp_age_ms)

@@ -26,12 +26,13 @@ from seg_perception.perception.frame import FrameReader
 from seg_perception.perception.frame_error import FrameError
 from seg_perception.ros.environment import has_transport_profile, prepare_this_process
 from seg_perception.ros.ground_inputs import name_camera_info_topic
+from seg_perception.ros.panoptic_products import PANOPTIC_TOPIC
 from seg_perception.ros.products import PRODUCT_TOPICS
 from seg_perception.ros.qos import COMPRESSED_SUFFIX, camera_qos
 from seg_perception.ros.silence import COMPRESSED_TYPE, RAW_TYPE, explain_silence
 
 SECTION = 'Topics'
-PRODUCT_ENDINGS = tuple(product.removeprefix('~') for product in PRODUCT_TOPICS)
+PRODUCT_ENDINGS = tuple(product.removeprefix('~') for product in (*PRODUCT_TOPICS, PANOPTIC_TOPIC))
 MESSAGES = {RAW_TYPE: Image, COMPRESSED_TYPE: CompressedImage}
 # Stock Fast DDS finds other nodes in 0.1 s or in 2 to 3 s, at random; all topics of a node need a
 # little more than the first.

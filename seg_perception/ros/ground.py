@@ -86,6 +86,7 @@ class GroundProducts:
         self._occupancy = Occupancy(
             settings.config, settings.fusion, max_age_s=settings.max_age_s
         )
+        self._view: GroundView | None = None
         self._wish: tuple[CameraModel, CameraPose, bool] | None = None
         self._is_prepared = False
         self._lock = threading.Lock()
@@ -99,6 +100,11 @@ class GroundProducts:
             rows = columns = max(1, round(settings.fusion.size_m / grid.resolution_m))
         self._publishers = GroundPublishers(node, settings, (rows, columns), camera)
         self._preparer = CameraPreparer(settings.config)
+
+    @property
+    def base_frame(self) -> str:
+        """Frame of the vehicle, on whose z = 0 the ground is."""
+        return self._settings.base_frame
 
     def activate(self) -> None:
         """Start to receive calibration and odometry, and to watch the age of the grids."""
@@ -127,6 +133,26 @@ class GroundProducts:
     def list_wanted(self) -> set[str]:
         """Return the topics that somebody listens to."""
         return self._publishers.list_wanted()
+
+    def find_view(self, frame: Frame, image_hw: tuple[int, int]) -> GroundView | None:
+        """Return how the camera sees the ground at the frame's stamp; never raises.
+
+        None where that is not known: it is counted, and named in /diagnostics.
+
+        Args:
+            frame: the image, for its stamp and frame.
+            image_hw: (height, width) of what is made of it, px.
+        """
+        try:
+            model, pose = self._find_camera(frame, image_hw)
+            view = self._view
+            if view is None or (view.model, view.pose) != (model, pose):
+                view = self._view = make_view(model, pose)
+        except GroundError as trouble:
+            self._statistics.count_trouble(trouble.kind, str(trouble))
+            return None
+        self._statistics.end_trouble(CAMERA_POSE)
+        return view
 
     def process(
         self, frame: Frame, mask: np.ndarray, confidence: np.ndarray, wanted: set[str]
@@ -189,16 +215,10 @@ class GroundProducts:
 
     def _set_camera(self, frame: Frame, image_hw: tuple[int, int], with_clouds: bool) -> bool:
         """Take the camera at the frame's stamp; False while its tables are being made."""
-        model = self._inputs.find_model(image_hw)
-        self._statistics.end_trouble(CAMERA_INFO)
-        pose = self._inputs.find_pose(frame.frame_id, frame.stamp_ns)
+        model, pose = self._find_camera(frame, image_hw)
         wish = (model, pose, with_clouds)
         if wish != self._wish:
-            try:
-                view = GroundView(model, pose)
-            except CameraPoseError as error:
-                raise GroundError(CAMERA_POSE, str(error)) from error
-            self._preparer.request(view, with_clouds)
+            self._preparer.request(make_view(model, pose), with_clouds)
             self._wish = wish
         self._statistics.end_trouble(CAMERA_POSE)
         self._take_prepared()
@@ -208,6 +228,13 @@ class GroundProducts:
             has_clouds = self._occupancy.clouds is not None or not with_clouds
             return moved_m <= NEAR_M and turned_rad <= NEAR_RAD and has_clouds
         return False
+
+    def _find_camera(
+        self, frame: Frame, image_hw: tuple[int, int]
+    ) -> tuple[CameraModel, CameraPose]:
+        model = self._inputs.find_model(image_hw)
+        self._statistics.end_trouble(CAMERA_INFO)
+        return model, self._inputs.find_pose(frame.frame_id, frame.stamp_ns)
 
     def _take_prepared(self) -> None:
         done = self._preparer.take()
@@ -308,3 +335,11 @@ class GroundProducts:
             clouds.place_by_depth(np.ones(shape, np.float32), '32FC1')
             clouds.place_by_depth(np.ones(shape, np.uint16), '16UC1')
             clouds.list_obstacles(blank, blank)
+
+
+def make_view(model: CameraModel, pose: CameraPose) -> GroundView:
+    """Return the camera above the ground; raises GroundError where it sees none."""
+    try:
+        return GroundView(model, pose)
+    except CameraPoseError as error:
+        raise GroundError(CAMERA_POSE, str(error)) from error

@@ -13,7 +13,13 @@ from sensor_msgs.msg import Image
 
 from seg_perception.perception.labels import LabelSpace
 
-CHANNELS = {'mono8': 1, 'rgb8': 3, 'bgr8': 3}
+# Type and number of the channels of a pixel.
+FORMATS: dict[str, tuple[type[np.generic], int]] = {
+    'mono8': (np.uint8, 1),
+    'rgb8': (np.uint8, 3),
+    'bgr8': (np.uint8, 3),
+    '32SC1': (np.int32, 1),
+}
 
 
 class OutgoingImage:
@@ -27,25 +33,24 @@ class OutgoingImage:
 
     def __init__(self) -> None:
         self._message = Image(is_bigendian=sys.byteorder == 'big')
-        self._pixels = np.empty((0, 0, 1), np.uint8)
+        self._pixels: np.ndarray = np.empty((0, 0, 1), np.uint8)
 
     def pixels(self, height_px: int, width_px: int, encoding: str = 'mono8') -> np.ndarray:
         """Return the message's pixels to write to.
 
-        Returns (height, width) uint8 for mono8 and (height, width, 3) for rgb8 and bgr8; valid
-        until the size or the encoding changes.
+        Returns (height, width) uint8 for mono8, int32 for 32SC1, and (height, width, 3) uint8 for
+        rgb8 and bgr8; valid until the size or the encoding changes.
         """
-        channels = CHANNELS[encoding]
-        if self._pixels.shape != (height_px, width_px, channels):
+        dtype, channels = FORMATS[encoding]
+        shape = (height_px, width_px, channels)
+        if self._pixels.shape != shape or self._pixels.dtype != dtype:
             message = Image(is_bigendian=self._message.is_bigendian)
             message.height = height_px
             message.width = width_px
-            message.step = width_px * channels
-            message.data = array.array('B', bytes(height_px * width_px * channels))
+            message.step = width_px * channels * np.dtype(dtype).itemsize
+            message.data = array.array('B', bytes(height_px * message.step))
             # the setter may have copied: take the array that the message holds
-            self._pixels = np.frombuffer(message.data, np.uint8).reshape(
-                height_px, width_px, channels
-            )
+            self._pixels = np.frombuffer(message.data, dtype).reshape(shape)
             self._message = message
         self._message.encoding = encoding
         return self._pixels[:, :, 0] if channels == 1 else self._pixels

@@ -43,6 +43,8 @@ class ParameterSpec:
         """The allowed values in words; '' when any value of the type will do."""
         if self.choices:
             return 'one of ' + ', '.join(self.choices)
+        if self.minimum is not None and self.minimum == self.maximum:
+            return f'only {self.minimum}'
         if self.minimum is not None:
             return f'{self.minimum} to {self.maximum}'
         return ''

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from seg_perception.ros.camera_parameters import CAMERAS_SPEC
 from seg_perception.ros.occupancy_parameters import OCCUPANCY_SPECS
+from seg_perception.ros.panoptic_parameters import PANOPTIC_SPECS
 from seg_perception.ros.parameter_spec import AT_START, LIVE, UNCONFIGURED, ParameterSpec
 
 SPECS: tuple[ParameterSpec, ...] = (
@@ -142,8 +143,8 @@ SPECS: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         'output.scale',
         1.0,
-        'Size of ~/mask, ~/confidence, ~/overlay and ~/points as a share of the camera image, '
-        'sampled at their own pixels.',
+        'Size of ~/mask, ~/confidence, ~/overlay, ~/panoptic and ~/points as a share of the '
+        'camera image, sampled at their own pixels.',
         UNCONFIGURED,
         minimum=0.05,
         maximum=1.0,
@@ -201,6 +202,7 @@ SPECS: tuple[ParameterSpec, ...] = (
         maximum=100,
     ),
     *OCCUPANCY_SPECS,
+    *PANOPTIC_SPECS,
     ParameterSpec(
         'diagnostics.period_s',
         1.0,

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import cv2
-import numpy as np
 
 from seg_perception.perception.frame import Frame, FrameError, FrameReader, StampMonitor
-from seg_perception.perception.overlay import draw_overlay
-from seg_perception.pipeline import SegmentationPipeline
+from seg_perception.perception.overlay import draw_outlines, draw_overlay
+from seg_perception.pipeline import SegmentationPipeline, SegmentationResult
 from seg_perception.ros.cv_bridge_images import convert_by_cv_bridge
 from seg_perception.ros.ground import GroundProducts
 from seg_perception.ros.messages import OutgoingImage
 from seg_perception.ros.output_size import OutputSize, scale_camera_info
+from seg_perception.ros.panoptic_products import PanopticProducts
 from seg_perception.ros.products import ProductPublishers
 from seg_perception.ros.qos import COMPRESSED
 from seg_perception.ros.statistics import FrameStatistics, FrameTimes
@@ -33,6 +33,17 @@ class Moments:
     arrived_ns: int
     taken_ns: int
     read_ns: int
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What somebody listens to; outlines belong to the overlay."""
+
+    confidence: bool
+    overlay: bool
+    outlines: bool
+    panoptic: set[str]
+    ground: set[str]
 
 
 class FrameProcessor:
@@ -51,6 +62,7 @@ class FrameProcessor:
         image_transport: 'raw' or 'compressed', which fixes the type of the messages.
         ground: makes grids and clouds of the masks; None where they are switched off.
         output_size: of the masks; None for that of the images.
+        panoptic: publishes instances; None where the model has none.
 
     """
 
@@ -65,6 +77,7 @@ class FrameProcessor:
         image_transport: str,
         ground: GroundProducts | None = None,
         output_size: OutputSize | None = None,
+        panoptic: PanopticProducts | None = None,
     ) -> None:
         reader = FrameReader(convert_by_cv_bridge)
         self._read = reader.read_compressed if image_transport == COMPRESSED else reader.read_image
@@ -76,6 +89,7 @@ class FrameProcessor:
         self._logger = logger
         self._ground = ground
         self._output_size = output_size or OutputSize()
+        self._panoptic = panoptic
         self._camera_info: Any = None
         self._warn = ThrottledLog(logger.warning)
         self._error = ThrottledLog(logger.error)
@@ -122,40 +136,63 @@ class FrameProcessor:
         self.frame_id = frame.frame_id
         self._check_stamp(frame)
         self._prepare_for(frame)
-        height_px, width_px = self._output_size.find(frame.image.shape[:2])
-        confidence_out = None
-        wants_confidence = self._is_wanted('output.confidence', self._publishers.confidence)
-        ground_wanted = self._ground.list_wanted() if self._ground else set()
-        if wants_confidence or ground_wanted:
-            confidence_out = self._confidence.pixels(height_px, width_px)
-        result = self._pipeline.process(
-            frame, self._mask.pixels(height_px, width_px), confidence_out
-        )
+        output_hw = self._output_size.find(frame.image.shape[:2])
+        wanted = self._list_wanted()
+        result = self._run(frame, output_hw, wanted)
         mask_message = self._mask.message(frame.header)
         start_ns = time.monotonic_ns()
         published = self._publish(self._publishers.mask, mask_message)
         publish_ns = time.monotonic_ns() - start_ns
         stamp_age_ns = self._now_ns() - frame.stamp_ns
-        if wants_confidence:
+        if wanted.confidence:
             self._publish(self._publishers.confidence, self._confidence.message(frame.header))
-        self._publish_camera_info(frame, (height_px, width_px))
+        if self._panoptic and wanted.panoptic:
+            for publisher, message in self._panoptic.build_messages(
+                frame, result, wanted.panoptic
+            ):
+                self._publish(publisher, message)
+        self._publish_camera_info(frame, output_hw)
         if published:
+            times_ms = result.timings_ms
             self._statistics.count_used(
                 FrameTimes(
                     queue_ms=(moments.taken_ns - moments.arrived_ns) * 1e-6,
                     read_ms=(moments.read_ns - moments.taken_ns) * 1e-6,
-                    inference_ms=result.timings_ms['inference'],
-                    decode_ms=result.timings_ms['decode'],
+                    inference_ms=times_ms['inference'],
+                    decode_ms=times_ms['decode'],
                     publish_ms=publish_ns * 1e-6,
                     total_ms=(time.monotonic_ns() - moments.arrived_ns) * 1e-6,
                     stamp_age_ms=stamp_age_ns * 1e-6,
+                    panoptic_ms=times_ms.get('panoptic', 0.0) + times_ms.get('tracks', 0.0),
                 )
             )
-        if self._ground and ground_wanted and confidence_out is not None:
-            self._ground.process(frame, result.mask, confidence_out, ground_wanted)
+        if self._ground and wanted.ground and result.confidence is not None:
+            self._ground.process(frame, result.mask, result.confidence, wanted.ground)
         # Last, and not in the times: a picture for people must not make the mask late.
-        if self._is_wanted('output.overlay', self._publishers.overlay):
-            self._publish_overlay(frame, result.mask)
+        if wanted.overlay:
+            self._publish_overlay(frame, result, wanted.outlines)
+
+    def _list_wanted(self) -> Wanted:
+        overlay = self._is_wanted('output.overlay', self._publishers.overlay)
+        return Wanted(
+            confidence=self._is_wanted('output.confidence', self._publishers.confidence),
+            overlay=overlay,
+            outlines=overlay and bool(self._panoptic and self._get_parameter('panoptic.outlines')),
+            panoptic=self._panoptic.list_wanted() if self._panoptic else set(),
+            ground=self._ground.list_wanted() if self._ground else set(),
+        )
+
+    def _run(self, frame: Frame, output_hw: tuple[int, int], wanted: Wanted) -> SegmentationResult:
+        confidence_out = panoptic_out = None
+        if wanted.confidence or wanted.ground:
+            confidence_out = self._confidence.pixels(*output_hw)
+        if self._panoptic is None:
+            return self._pipeline.process(frame, self._mask.pixels(*output_hw), confidence_out)
+        if wanted.panoptic or wanted.outlines:
+            panoptic_out = self._panoptic.make_buffer(*output_hw)
+        return self._pipeline.process(
+            frame, self._mask.pixels(*output_hw), confidence_out, panoptic_out,
+            camera=self._panoptic.camera)  # fmt: skip
 
     def _check_stamp(self, frame: Frame) -> None:
         problem = self._stamps.check(frame.stamp_ns)
@@ -185,13 +222,16 @@ class FrameProcessor:
         if info is not None and publisher.get_subscription_count() > 0:
             self._publish(publisher, scale_camera_info(info, output_hw, frame.header))
 
-    def _publish_overlay(self, frame: Frame, mask: np.ndarray) -> None:
+    def _publish_overlay(
+        self, frame: Frame, result: SegmentationResult, with_outlines: bool
+    ) -> None:
+        mask = result.mask
         height_px, width_px = mask.shape
         image = frame.image
         if image.shape[:2] != mask.shape:
             image = cv2.resize(image, (width_px, height_px), interpolation=cv2.INTER_AREA)
         encoding = 'rgb8' if frame.channel_order == 'rgb' else 'bgr8'
-        draw_overlay(
+        overlay = draw_overlay(
             image,
             frame.channel_order,
             mask,
@@ -199,6 +239,8 @@ class FrameProcessor:
             alpha=self._get_parameter('output.overlay_alpha'),
             out=self._overlay.pixels(height_px, width_px, encoding),
         )
+        if with_outlines and result.panoptic is not None:
+            draw_outlines(overlay, result.panoptic)
         self._publish(self._publishers.overlay, self._overlay.message(frame.header))
 
     def _publish(self, publisher: Any, message: Any) -> bool:

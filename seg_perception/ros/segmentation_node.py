@@ -16,9 +16,14 @@ from rclpy.parameter import Parameter
 from seg_perception.engines.select import EngineConfig, load_engine
 from seg_perception.errors import UserError
 from seg_perception.pipeline import SegmentationPipeline
-from seg_perception.resources import find_model
 from seg_perception.ros.camera_stream import CameraStream
 from seg_perception.ros.diagnostics import EngineFacts
+from seg_perception.ros.panoptic_parameters import (
+    find_required_model,
+    read_merge_config,
+    read_track_config,
+    require_instances,
+)
 from seg_perception.ros.parameters import (
     check_change,
     declare_parameters,
@@ -35,8 +40,9 @@ NODE_NAME = 'segnext'
 class SegmentationNode(LifecycleNode):
     """Subscribes to cameras, publishes ~/mask, ~/confidence, ~/overlay and /diagnostics.
 
-    With occupancy.enabled also what `GroundProducts` makes of the masks. Without the parameter
-    `cameras` there is one camera; with it each has topics of its own, see `CameraStream`.
+    A panoptic model adds `PanopticProducts`, and occupancy.enabled what `GroundProducts` makes of
+    the masks. Without the parameter `cameras` there is one camera; with it each has topics of its
+    own, see `CameraStream`.
 
     The callback of a camera only stores the newest message; one worker thread segments those of
     all cameras in turns. Transitions, timers and parameters run in the executor's thread.
@@ -163,8 +169,10 @@ class SegmentationNode(LifecycleNode):
     def _configure(self) -> None:
         start_s = time.perf_counter()
         fit = self._value('input.fit')
+        needs_instances = self._value('panoptic.required')
+        merge, tracks = read_merge_config(self._value), read_track_config(self._value)
         config = EngineConfig(
-            model_path=str(find_model(self._value('model.path'))),
+            model_path=str(find_required_model(self._value('model.path'), needs_instances)),
             backend=self._value('model.backend'),
             precision=self._value('model.precision'),
             height_px=self._value('input.height'),
@@ -179,14 +187,21 @@ class SegmentationNode(LifecycleNode):
             cameras=len(self._streams),
         )
         engine = load_engine(config)
-        self._pipeline = SegmentationPipeline(engine)
+        self._pipeline = SegmentationPipeline(engine, merge, tracks)
+        if needs_instances:
+            require_instances(engine.metadata, config.model_path)
         formats = [stream.choose_format(engine.input.network_hw) for stream in self._streams]
         output_sizes = [
             stream.read_output_size().find(camera_format.size_px)
             for stream, camera_format in zip(self._streams, formats, strict=True)
         ]
         for camera_format, output_hw in dict.fromkeys(zip(formats, output_sizes, strict=True)):
-            self._pipeline.warm_up(camera_format.size_px, camera_format.channel_order, output_hw)
+            self._pipeline.warm_up(
+                camera_format.size_px,
+                camera_format.channel_order,
+                output_hw,
+                with_panoptic=engine.metadata.is_panoptic,
+            )
         self._model_path = config.model_path
         for stream, camera_format in zip(self._streams, formats, strict=True):
             stream.open(self._pipeline, camera_format)

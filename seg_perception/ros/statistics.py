@@ -30,6 +30,7 @@ class FrameTimes:
         publish_ms: the call that publishes the mask.
         total_ms: from the arrival of the message to the end of publishing, confidence included.
         stamp_age_ms: from the header's stamp to the published mask, on the node's clock.
+        panoptic_ms: merge and tracks of instances; 0 where nobody wants them.
 
     """
 
@@ -40,6 +41,7 @@ class FrameTimes:
     publish_ms: float
     total_ms: float
     stamp_age_ms: float
+    panoptic_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class Snapshot:
     publish_ms: Percentiles
     total_ms: Percentiles
     stamp_age_ms: Percentiles
+    panoptic_ms: Percentiles
     last_received_age_s: float
     last_used_age_s: float
     last_bad_age_s: float
