@@ -44,7 +44,7 @@ setup(
         *list_models(),
     ],
     python_requires='>=3.10',
-    install_requires=['numpy>=1.22', 'scipy>=1.8', 'pyyaml', 'numba', 'onnx>=1.16'],
+    install_requires=['numpy>=1.21', 'scipy>=1.8', 'pyyaml', 'numba', 'onnx>=1.16'],
     extras_require={
         # A robot: one OpenCV (any flavour, apt's included) and one engine.
         'opencv': ['opencv-python-headless'],

@@ -39,7 +39,7 @@ class Requirement:
 
 
 REQUIREMENTS = (
-    Requirement('NumPy', 'numpy', (1, 22), 2, 'pip install "numpy>=1.22"'),
+    Requirement('NumPy', 'numpy', (1, 21), 2, 'pip install "numpy>=1.21"'),
     Requirement('OpenCV', 'cv2', (4, 5), 5, 'pip install opencv-python-headless'),
     Requirement('Numba', 'numba', (0, 53), 0, 'pip install --upgrade numba'),
     Requirement('ONNX', 'onnx', (1, 16), 1, 'pip install "onnx>=1.16"'),

@@ -194,9 +194,8 @@ def read_channel(message: Any, type_name: str, topic: str) -> npt.NDArray[Any]:
             f'has {data.size} bytes; expected a step of at least {row_bytes} and step x height '
             'bytes'
         )
-    rows = data[: step * height_px].reshape(height_px, step)[:, :row_bytes]
-    # a view needs rows whose bytes lie together, which holds with padding between rows too
-    pixels = rows.view(dtype)
+    # no view of rows of bytes: before NumPy 1.23 it refuses padding between them
+    pixels = np.ndarray((height_px, width_px), dtype, data, strides=(step, dtype.itemsize))
     return pixels if dtype.isnative else pixels.astype(dtype.newbyteorder('='))
 
 

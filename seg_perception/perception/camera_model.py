@@ -204,7 +204,7 @@ class CameraModel:
             radius = np.hypot(*plane.T)
             # A step beyond the edge of the lens would land on the branch that falls again.
             plane *= np.minimum(1.0, 0.999 * limit / np.maximum(radius, 1e-9))[:, None]
-            if np.nanmax(np.abs(error), initial=0.0) < _CONVERGED:
+            if not np.any(np.abs(error) >= _CONVERGED):  # false for NaN, which is given up
                 break
         error = np.abs(self._distort(plane)[0] - target).max(axis=1)
         plane[~(error < _CONVERGED) | (np.hypot(*plane.T) >= limit)] = np.nan

@@ -23,9 +23,10 @@ def _make_cards(rng: np.random.Generator, centers: np.ndarray, outward: np.ndarr
     b /= np.linalg.norm(b, axis=1, keepdims=True)
     a, b = a * size[:, None], b * size[:, None]
     corner = np.stack([centers - a - b, centers + a - b, centers + a + b, centers - a + b], 1)
-    vertices = corner[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, 3)
+    halves = np.array([[0, 1, 2], [0, 2, 3]])  # NumPy before 1.23 takes a list for two indices
+    vertices = corner[:, halves].reshape(-1, 3, 3)
     uv = np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], np.float32)
-    texture = np.tile(uv[[[0, 1, 2], [0, 2, 3]]], (count, 1, 1, 1)).reshape(-1, 3, 3)
+    texture = np.tile(uv[halves], (count, 1, 1, 1)).reshape(-1, 3, 3)
     normals = np.repeat(np.repeat(outward, 2, 0)[:, None], 3, 1)
     return vertices.astype(np.float32), texture, normals.astype(np.float32)
 
