@@ -9,9 +9,11 @@ stand-in for the article's experiment, which started from ImageNet and used Pasc
 
   python benchmarks/sa_vs_se.py --work out/sa_vs_se --json sa_vs_se.json
   python benchmarks/sa_vs_se.py --work out/sa_vs_se --max-minutes 60    goes on another time
+  python benchmarks/sa_vs_se.py --work out/sa_vs_se --precision bfloat16 --iterations 200
 
-A run that was interrupted goes on when the same command is given again; finished ones are kept in
-the work folder.
+A run that was interrupted, also by a kill, goes on from a checkpoint a minute old when the same
+command is given again; finished ones are kept in the work folder. The last of these lines takes
+half an hour on 2 quiet CPU cores with AVX512-BF16 (from 2.5 s of one core per step).
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ DRIVE_FRAMES = 100
 FRAMES_PER_STREET = 4
 FIRST_SCORED_SEED = 9000  # streets from here on are for scores, never for training
 RESULTS_NAME = 'results.json'
-SETTINGS = ('size', 'iterations', 'batch', 'learning_rate', 'streets', 'scored_streets')
+SETTINGS = (
+    'size', 'iterations', 'batch', 'learning_rate', 'streets', 'scored_streets', 'precision'
+)  # fmt: skip
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -66,6 +70,7 @@ def parse_arguments() -> argparse.Namespace:
         '--scored-streets', type=int, default=20, help='to score, 4 frames of each'
     )
     parser.add_argument('--device', default='auto', choices=('auto', 'cpu', 'cuda'))
+    parser.add_argument('--precision', default='float32', choices=('float32', 'bfloat16'))
     parser.add_argument(
         '--max-minutes',
         type=float,
@@ -106,6 +111,7 @@ def make_config(arguments: argparse.Namespace, kind: str, seed: int) -> Training
     run = RunConfig(
         output=str(arguments.work / f'{kind}_{seed}'),
         device=arguments.device,
+        precision=arguments.precision,
         seed=seed,
         checkpoint_every_s=60.0,
         validate_every_s=1e9,  # at the end
