@@ -119,3 +119,24 @@ def test_no_centre_leaves_things_void_and_no_instance(engine):
     assert is_thing.any() and not len(result.instances.score)
     assert (result.panoptic[is_thing] == -1).all()
     assert (result.panoptic[~is_thing] % 1000 == 0).any()
+
+
+def test_more_centres_than_numbers_give_the_best_999(tiny_panoptic_model, monkeypatch):
+    engine = load_engine(
+        EngineConfig(str(tiny_panoptic_model), 'openvino', 'f32', height_px=256, width_px=512)
+    )
+    frame = make_frame()
+    outputs = engine.infer_panoptic(frame.image)
+    centers = np.zeros_like(outputs.center)
+    centers[::2, ::2] = np.random.default_rng(1).uniform(0.2, 1, centers[::2, ::2].shape)
+    assert (centers > 0).sum() >= 2000
+    still = np.zeros_like(outputs.offset)
+    monkeypatch.setattr(
+        engine, 'infer_panoptic', lambda *a: outputs._replace(center=centers, offset=still)
+    )
+    chain = SegmentationPipeline(engine, MergeConfig(top_k=999), TrackConfig())
+    result = process(chain, frame, (256, 512))
+    assert 500 < len(result.instances.score) <= 999
+    assert result.instances.score.min() >= np.sort(centers.ravel())[-999]
+    assert result.instances.instance_id.max() <= 999
+    engine.close()

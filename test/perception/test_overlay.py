@@ -1,6 +1,6 @@
 # Copyright 2026 seg_perception maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The overlay against the blend written out in NumPy."""
+"""The overlay against the blend and the outlines written out in NumPy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seg_perception.perception.labels import load_label_space
-from seg_perception.perception.overlay import draw_overlay
+from seg_perception.perception.overlay import OUTLINE_COLOR, draw_outlines, draw_overlay
 
 CITYSCAPES = load_label_space('cityscapes')
 CAMVID = load_label_space('camvid')
@@ -84,3 +84,41 @@ def test_input_that_does_not_fit_is_refused(change, message):
     }
     with pytest.raises(ValueError, match=message):
         draw_overlay(**arguments)
+
+
+def find_edges_slowly(panoptic):
+    """Return (H, W) bool, pixels of an instance beside another id."""
+    edges = np.zeros(panoptic.shape, bool)
+    for row, column in np.ndindex(*panoptic.shape):
+        for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+            y, x = row + down, column + right
+            if 0 <= y < panoptic.shape[0] and 0 <= x < panoptic.shape[1]:
+                edges[row, column] |= panoptic[y, x] != panoptic[row, column]
+    return edges & (panoptic > 0) & (panoptic % 1000 > 0)
+
+
+@pytest.mark.parametrize('shape', [(30, 40), (1, 9), (9, 1), (1, 1)])
+def test_outlines_are_the_inner_edges_of_instances(shape):
+    random = np.random.default_rng(3)
+    blocks = random.choice([-1, 0, 13000, 13001, 13002, 11001], (shape[0], shape[1]))
+    panoptic = blocks.repeat(3, 0).repeat(3, 1)[: shape[0], : shape[1]].astype(np.int32)
+    image = random.integers(0, 200, (*shape, 3), dtype=np.uint8)
+    drawn = image.copy()
+    draw_outlines(drawn, panoptic)
+    edges = find_edges_slowly(panoptic)
+    assert (drawn[edges] == OUTLINE_COLOR).all()
+    np.testing.assert_array_equal(drawn[~edges], image[~edges])
+
+
+def test_outlines_of_large_images_are_wider_and_stay_inside():
+    panoptic = np.zeros((60, 2048), np.int32)
+    panoptic[10:50, 100:200], panoptic[10:50, 200:300] = 13001, 13002
+    drawn = np.zeros((60, 2048, 3), np.uint8)
+    draw_outlines(drawn, panoptic)
+    assert drawn[30, 98:104, 0].tolist() == [0, 0, 255, 255, 0, 0]
+    assert drawn[30, 197:203, 0].tolist() == [0, 255, 255, 255, 255, 0]
+
+
+def test_outlines_of_another_size_are_refused():
+    with pytest.raises(ValueError, match=r'shape \(2, 2\), expected \(3, 4\) of the image'):
+        draw_outlines(np.zeros((3, 4, 3), np.uint8), np.zeros((2, 2), np.int32))

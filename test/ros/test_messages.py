@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Outgoing images hold what was written into their pixels, and the camera's own header."""
 
+import sys
+
 import numpy as np
 import pytest
 from rclpy.serialization import deserialize_message, serialize_message
@@ -27,6 +29,18 @@ def test_pixels_written_are_the_pixels_sent(encoding, channels):
         assert sent.step == width_px * channels
         assert bytes(sent.data) == expected.tobytes()
         assert sent.header == header
+
+
+def test_whole_numbers_are_sent_as_they_are_and_a_mask_may_follow():
+    outgoing = OutgoingImage()
+    expected = np.array([[-1, 13001, 18999], [0, 2**31 - 1, -(2**31)]], np.int32)
+    outgoing.pixels(2, 3, '32SC1')[:] = expected
+    sent = deserialize_message(serialize_message(outgoing.message(Header())), Image)
+    assert (sent.height, sent.width, sent.step, sent.encoding) == (2, 3, 12, '32SC1')
+    assert sent.is_bigendian == (sys.byteorder == 'big')
+    np.testing.assert_array_equal(np.frombuffer(sent.data, np.int32).reshape(2, 3), expected)
+    assert outgoing.pixels(2, 3).dtype == np.uint8
+    assert outgoing.message(Header()).step == 3
 
 
 def test_same_size_reuses_the_buffer():
