@@ -13,7 +13,7 @@ import contextlib
 import ctypes
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -230,7 +230,7 @@ class CudaDevice:
 
 
 class RoundTrip:
-    """The way of one frame: image up, computation, result down, in one captured graph.
+    """The way of one frame: image up, computation, results down, in one captured graph.
 
     A frame costs the host one copy of its bytes and one launch, and allocates nothing.
     """
@@ -239,7 +239,7 @@ class RoundTrip:
         self,
         device: CudaDevice,
         image: Buffer,
-        result: Buffer,
+        results: Sequence[Buffer],
         compute: Work,
         capture: Callable[[Work], Work] | None = None,
     ) -> None:
@@ -248,7 +248,7 @@ class RoundTrip:
         Args:
             device: whose stream does all of it.
             image: copied to the device before `compute`.
-            result: copied to the host after it.
+            results: copied to the host after it.
             compute: queues the computation on the device's stream; allocates no memory of its
                 own from the second call on, or as `capture` provides for.
             capture: used in place of `CudaDevice.capture` by a library that has to know of it.
@@ -258,7 +258,7 @@ class RoundTrip:
         """
         self._device = device
         self._image = image
-        self._result = result
+        self._results = tuple(results)
         self._compute = compute
         self._enqueue()
         device.synchronise()
@@ -269,17 +269,18 @@ class RoundTrip:
             LOGGER.warning('frames are queued step by step, without a CUDA graph: %s', error)
             self._launch = self._enqueue
 
-    def run(self, image: np.ndarray) -> np.ndarray:
-        """Compute one image of the buffer's shape; return the result, valid until the next."""
+    def run(self, image: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Compute one image of the buffer's shape; return the results, valid until the next."""
         np.copyto(self._image.host, image)
         self._launch()
         self._device.synchronise()
-        return self._result.host
+        return tuple(result.host for result in self._results)
 
     def _enqueue(self) -> None:
         self._device.upload(self._image)
         self._compute()
-        self._device.download(self._result)
+        for result in self._results:
+            self._device.download(result)
 
 
 def format_version(version: int) -> str:

@@ -18,7 +18,6 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from seg_perception.engines.contract import EngineError
-from seg_perception.engines.prelude import LOGITS
 
 TYPES = {'f16': TensorProto.FLOAT16, 'bf16': TensorProto.BFLOAT16}
 # The first version of ONNX in which Conv takes bfloat16; nothing else of ours changed since 20.
@@ -85,10 +84,11 @@ def fold_constants(graph: onnx.GraphProto) -> dict[str, str]:
     """
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     sources = {name: name for name in values}
+    outputs = {output.name for output in graph.output}
     kept = []
     for node in graph.node:
         is_constant = node.op_type in _FOLDABLE and all(name in values for name in node.input)
-        if not is_constant or node.output[0] == LOGITS:
+        if not is_constant or node.output[0] in outputs:
             kept.append(node)
             continue
         name = node.output[0]
@@ -120,6 +120,7 @@ class GraphConverter:
         self._precision = precision
         self._type = TYPES[precision]
         self._constants = {tensor.name: tensor for tensor in graph.initializer}
+        self._outputs = {output.name for output in graph.output}
         self._readers: dict[str, list[NodeProto]] = {}
         for node in graph.node:
             for name in node.input:
@@ -139,9 +140,11 @@ class GraphConverter:
             if self._is_half(node):
                 nodes.extend(self._set_inputs(node, to_half=True))
                 self._halves.update(node.output)
-                if node.output[0] == LOGITS:
-                    node.output[0] = f'{LOGITS}/{self._precision}'
-                    nodes += [node, make_cast(node.output[0], LOGITS, TensorProto.FLOAT)]
+                name = node.output[0]
+                if name in self._outputs:
+                    node.output[0] = f'{name}/{self._precision}'
+                    nodes += [node, make_cast(node.output[0], name, TensorProto.FLOAT)]
+                    self._halves.discard(name)
                     continue
             elif node.op_type not in ('Cast', 'Shape'):  # these take any type
                 nodes.extend(self._set_inputs(node, to_half=False))
@@ -156,14 +159,14 @@ class GraphConverter:
             weights = [self._sources[name] for name in inputs if name in self._sources]
             is_kept = any(name.endswith(_FLOAT32_CONSTANTS) for name in weights)
             has_weights = bool(weights) or not self._dequantised.isdisjoint(inputs)
-            return has_weights and not is_kept and not self._makes_logits(node)
+            return has_weights and not is_kept and not self._makes_output(node)
         is_follower = node.op_type in _FOLLOWERS and bool(flowing)
         return is_follower and all(name in self._halves for name in flowing)
 
-    def _makes_logits(self, node: NodeProto) -> bool:
-        """Tell whether between a layer and the logits there is only a bias and layout."""
+    def _makes_output(self, node: NodeProto) -> bool:
+        """Tell whether between a layer and an output there is only a bias and layout."""
         name = node.output[0]
-        while name != LOGITS:
+        while name not in self._outputs:
             readers = self._readers.get(name, [])
             if len(readers) != 1 or readers[0].op_type not in ('Add', *_LAYOUT):
                 return False

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,16 @@ from seg_perception.engines.base import (
     require_image,
 )
 from seg_perception.engines.build_watch import BuildWatch, NotBuiltError
-from seg_perception.engines.contract import BackendUnavailableError, EngineError
+from seg_perception.engines.contract import (
+    LOGITS,
+    SEMANTIC_OUTPUTS,
+    BackendUnavailableError,
+    EngineError,
+)
 from seg_perception.engines.cuda_device import Buffer, CudaDevice, RoundTrip
 from seg_perception.engines.kernel_cache import KernelCache
 from seg_perception.engines.model_file import ModelFile
-from seg_perception.engines.prelude import IMAGE, LOGITS
+from seg_perception.engines.prelude import IMAGE
 from seg_perception.engines.tensorrt_build import (
     LogKeeper,
     TensorRtLibrary,
@@ -59,10 +65,6 @@ class TensorRtBackend:
         """
         device = CudaDevice()
         try:
-            if model.metadata.is_panoptic:
-                raise BackendUnavailableError(
-                    f'{self.name} returns logits alone; panoptic models run in torch on a GPU'
-                )
             self._library = load_library(self.name)
             capability = device.compute_capability
             if self.name == 'tensorrt_rtx':
@@ -125,7 +127,8 @@ class TensorRtBackend:
                 f'{self.name} cannot load its engine on {self._gpu}: {self._log.describe()}'
             )
         path = None if found is None else found.path
-        return TensorRtSession(self._library, engine, self._log, request, path)
+        outputs = self._model.metadata.outputs
+        return TensorRtSession(self._library, engine, self._log, request, path, outputs)
 
     def make_plan_maker(self, request: CompileRequest) -> PlanMaker:
         """Return what builds the engine for one camera on this GPU; raises EngineError."""
@@ -180,6 +183,7 @@ class TensorRtSession:
         log: LogKeeper,
         request: CompileRequest,
         plan_path: Path | None = None,
+        outputs: Sequence[str] = SEMANTIC_OUTPUTS,
     ) -> None:
         """Allocate, run once (kernels are loaded or compiled then) and capture.
 
@@ -189,6 +193,7 @@ class TensorRtSession:
             log: of the runtime that loaded it.
             request: what it was built for.
             plan_path: where its plan is kept, if it is.
+            outputs: of the model, the logits first.
 
         Raises:
             BackendUnavailableError: out of memory.
@@ -199,7 +204,8 @@ class TensorRtSession:
         self._request = request
         self._engine = engine
         self._frames: Any = None
-        self._logits = np.empty(0)
+        self._names = tuple(outputs)
+        self._outputs: dict[str, np.ndarray] = {}
         self._context: Any = None
         self._device = CudaDevice()
         self._kernels = KernelCache(engine, plan_path)
@@ -213,8 +219,8 @@ class TensorRtSession:
             types = library.module.DataType
             camera = (*request.camera_hw, 3)
             image = self._bind(IMAGE, types.UINT8, np.uint8, camera)
-            logits = self._bind(LOGITS, types.FLOAT, np.float32)
-            self._frames = RoundTrip(self._device, image, logits, self._compute)
+            results = [self._bind(name, types.FLOAT, np.float32) for name in self._names]
+            self._frames = RoundTrip(self._device, image, results, self._compute)
             self._kernels.keep()
         except BaseException:
             self.close()
@@ -242,12 +248,15 @@ class TensorRtSession:
     def infer(self, image: np.ndarray) -> np.ndarray:
         """Run on (H, W, 3) uint8; return (C, h, w) float32, valid until the next call."""
         require_image(image, self._request)
-        self._logits = self._frames.run(image)[0]
-        return self._logits
+        results = self._frames.run(image)
+        self._outputs = {
+            name: result[0] for name, result in zip(self._names, results, strict=True)
+        }
+        return self.read(LOGITS)
 
     def read(self, name: str) -> np.ndarray:
-        """Return an output of the last image by its name; there are logits alone."""
-        return {LOGITS: self._logits}[name]
+        """Return an output (c, h, w) of the last image by its name."""
+        return self._outputs[name]
 
     def close(self) -> None:
         """Free context, engine and memory, in this order."""

@@ -339,7 +339,7 @@ class TorchCudaSession:
             outputs = self._allocate(shape, np.float32)
             self._image, self._result = stream.view(image), stream.view(outputs)
             self._frames = RoundTrip(
-                stream.device, image, outputs, self._queue_network, stream.capture
+                stream.device, image, (outputs,), self._queue_network, stream.capture
             )
         except BaseException:
             self.close()
@@ -361,7 +361,7 @@ class TorchCudaSession:
     def infer(self, image: np.ndarray) -> np.ndarray:
         """Run on (H, W, 3) uint8; return (C, h, w) float32, valid until the next call."""
         require_image(image, self._request)
-        self._outputs = self._frames.run(image)[0]
+        self._outputs = self._frames.run(image)[0][0]
         return self.read(LOGITS)
 
     def read(self, name: str) -> np.ndarray:

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from seg_perception.engines.contract import InputContract, ModelMetadata
+from seg_perception.engines.contract import PANOPTIC_OUTPUTS, InputContract, ModelMetadata
 from seg_perception.engines.model_file import ModelFile, load_model_file
-from seg_perception.networks.deploy import DeploySegNeXt, describe_network, fold_segnext
+from seg_perception.networks.axial_deeplab import build_axial_deeplab
+from seg_perception.networks.deploy import DeploySegNeXt, fold_segnext
+from seg_perception.networks.deployment import describe_network, fold_network
 from seg_perception.networks.export import export_network
 from seg_perception.networks.segnext import VARIANTS, SegNeXtVariant, build_segnext
 from seg_perception.perception.labels import load_label_space
@@ -97,6 +99,24 @@ def model(network: DeploySegNeXt, tmp_path_factory: pytest.TempPathFactory) -> M
 def model_path(model: ModelFile) -> Path:
     """Return the path of the model file."""
     return model.path
+
+
+@pytest.fixture(scope='session')
+def panoptic_model(tmp_path_factory: pytest.TempPathFactory) -> ModelFile:
+    """Return a file of Axial-DeepLab's nano variant, weights as drawn, input 64x128, 19 classes."""
+    torch.manual_seed(5)
+    network = build_axial_deeplab('nano', 19, span_px=5).eval()
+    metadata = ModelMetadata(
+        load_label_space('cityscapes'),
+        InputContract(64, 128),
+        name='instances',
+        network=describe_network(network),
+        stride=network.logits_stride,
+        outputs=PANOPTIC_OUTPUTS,
+    )
+    path = tmp_path_factory.mktemp('model') / 'instances.onnx'
+    path.write_bytes(export_network(fold_network(network), metadata).SerializeToString())
+    return load_model_file(path)
 
 
 @pytest.fixture(scope='session')

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from seg_perception.engines.contract import CENTER, OFFSET
 from seg_perception.engines.prelude import IMAGE, LOGITS
 
 CODES = enum.Enum(
@@ -172,13 +173,23 @@ class FakeContext:
         return np.frombuffer(memory, dtype).reshape(self._engine.get_tensor_shape(name))
 
     def _compute(self) -> None:
-        self._view(LOGITS, np.float32)[...] = compute_fake_logits(self._view(IMAGE, np.uint8))
+        logits = compute_fake_logits(self._view(IMAGE, np.uint8))
+        self._view(LOGITS, np.float32)[...] = logits
+        if CENTER in self._engine.shapes:
+            self._view(CENTER, np.float32)[...] = logits[:1] / 255
+            self._view(OFFSET, np.float32)[...] = -logits[1:]
 
 
 class FakeEngine:
-    """`ICudaEngine` that computes `compute_fake_logits`."""
+    """`ICudaEngine` that computes `compute_fake_logits`, and centres and offsets from these."""
 
-    def __init__(self, cuda: FakeCudaRuntime, camera_hw: tuple[int, int], types: object) -> None:
+    def __init__(
+        self,
+        cuda: FakeCudaRuntime,
+        camera_hw: tuple[int, int],
+        types: object,
+        is_panoptic: bool = False,
+    ) -> None:
         self.cuda = cuda
         self.works = True
         self.has_memory = True
@@ -188,6 +199,9 @@ class FakeEngine:
             IMAGE: (height, width, 3),
             LOGITS: (1, 3, height // STRIDE_PX, width // STRIDE_PX),
         }
+        if is_panoptic:
+            self.shapes[CENTER] = (1, 1, height // STRIDE_PX, width // STRIDE_PX)
+            self.shapes[OFFSET] = (1, 2, height // STRIDE_PX, width // STRIDE_PX)
 
     def get_tensor_shape(self, name):
         return self.shapes[name]

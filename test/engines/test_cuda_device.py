@@ -84,10 +84,11 @@ def test_round_trip_copies_computes_and_copies_back_in_one_launch(plug_in):
     def double() -> None:
         np.frombuffer(back, np.float32)[:] = 2.0 * np.frombuffer(there, np.uint8)
 
-    frames = RoundTrip(device, image, result, lambda: cuda.enqueue(double))
+    frames = RoundTrip(device, image, (result,), lambda: cuda.enqueue(double))
     for values in ([1, 2, 3], [4, 5, 6]):
         cuda.calls.clear()
-        assert frames.run(np.array(values, np.uint8)).tolist() == [2.0 * v for v in values]
+        (found,) = frames.run(np.array(values, np.uint8))
+        assert found.tolist() == [2.0 * v for v in values]
         assert cuda.calls == ['cudaGraphLaunch', 'cudaStreamSynchronize']
 
 
@@ -96,7 +97,7 @@ def test_round_trip_takes_the_capture_of_the_library_that_computes(plug_in):
     device = CudaDevice()
     image, result = device.allocate((1,), np.uint8), device.allocate((1,), np.uint8)
     captured = []
-    RoundTrip(device, image, result, lambda: None, lambda work: captured.append(work) or work)
+    RoundTrip(device, image, (result,), lambda: None, lambda work: captured.append(work) or work)
     assert len(captured) == 1
     assert 'cudaStreamBeginCapture' not in cuda.calls
 

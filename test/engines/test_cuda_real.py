@@ -105,8 +105,8 @@ def test_captured_copies_of_the_device_alone_run_at_each_launch():
         pointers = (result.device_pointer, image.device_pointer)
         device._call('cudaMemcpyAsync', *pointers, 1 << 20, kind, device.stream)
 
-    frames = RoundTrip(device, image, result, copy_on_device)
+    frames = RoundTrip(device, image, (result,), copy_on_device)
     for value in range(3):
         pixels = np.full(1 << 20, value, np.uint8)
-        assert (frames.run(pixels) == pixels).all()
+        assert (frames.run(pixels)[0] == pixels).all()
     device.free()

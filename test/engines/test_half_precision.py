@@ -11,7 +11,7 @@ import openvino
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from seg_perception.engines.contract import EngineError
+from seg_perception.engines.contract import PANOPTIC_OUTPUTS, EngineError
 from seg_perception.engines.half_precision import TYPES, convert_precision, make_half
 from seg_perception.engines.prelude import IMAGE, LOGITS, specialise
 
@@ -97,6 +97,38 @@ def test_openvino_computes_the_same_logits(graph, make_image, check_logits):
     expected = run(graph)
     found = run(convert_precision(graph, 'f16'))
     assert np.abs(found - expected).max() <= 5e-3 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize('precision', TYPES)
+def test_all_outputs_of_a_panoptic_graph_are_float32_and_so_is_the_attention(
+    panoptic_model, precision
+):
+    model = panoptic_model
+    graph = specialise(model.graph, model.metadata, HW, HW, 'letterbox', 'rgb')
+    converted = convert_precision(graph, precision)
+    types = infer_types(converted)
+    assert [types[name] for name in PANOPTIC_OUTPUTS] == [TensorProto.FLOAT] * 3
+    makers = [node for node in converted.graph.node if set(node.output) & set(PANOPTIC_OUTPUTS)]
+    assert [node.op_type for node in makers] == ['Conv'] * 3
+    convolutions = [node for node in converted.graph.node if node.op_type == 'Conv']
+    halves = [node for node in convolutions if types[node.output[0]] == TYPES[precision]]
+    # the last layers are left, a pixel of offset is less than float16 has beyond 2048
+    assert len(halves) == len(convolutions) - 3
+    kinds = {types[n.output[0]] for n in converted.graph.node if n.op_type in FLOAT32_ONLY}
+    assert kinds == {TensorProto.FLOAT}
+
+
+def test_openvino_computes_the_same_centers_and_offsets(panoptic_model, make_image):
+    model, image = panoptic_model, make_image(*HW)
+    graph = specialise(model.graph, model.metadata, HW, HW, 'letterbox', 'rgb')
+    hint = {'INFERENCE_PRECISION_HINT': 'f32', 'INFERENCE_NUM_THREADS': 1}
+    core, results = openvino.Core(), []
+    for content in (graph, convert_precision(graph, 'f16')):
+        network = core.read_model(content.SerializeToString())
+        outputs = core.compile_model(network, 'CPU', hint)(image)
+        results.append([outputs[name] for name in PANOPTIC_OUTPUTS])
+    for expected, found in zip(*results, strict=True):
+        assert np.abs(found - expected).max() <= 5e-3 * np.abs(expected).max()
 
 
 def test_unknown_precision_is_named(graph):

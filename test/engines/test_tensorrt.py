@@ -142,6 +142,16 @@ def test_each_precision_is_built_and_halves_are_smaller(tiny, cache, model):
     assert max(tiny['bytes'], bfloat['bytes']) < full['bytes']  # most of it is code
 
 
+def test_panoptic_engine_gives_logits_centers_and_offsets(cache, panoptic_model):
+    built, _ = build_tiny(cache, panoptic_model)
+    assert built['precision'] == 'f16'
+    assert [(tensor['name'], tensor['dtype'], tensor['shape']) for tensor in built['outputs']] == [
+        ('logits', 'float', [1, 19, 16, 32]),
+        ('center', 'float', [1, 1, 16, 32]),
+        ('offset', 'float', [1, 2, 16, 32]),
+    ]
+
+
 def test_damaged_engine_is_built_again(tiny, cache, model):
     path = Path(tiny['path'])
     path.write_bytes(path.read_bytes()[:1000])

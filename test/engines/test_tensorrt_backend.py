@@ -13,7 +13,13 @@ from fake_gpu import CODES, FakeCudaRuntime, FakeEngine, FakeRtxEngine, compute_
 
 from seg_perception.engines import cuda_device, tensorrt_backend
 from seg_perception.engines.base import CompileRequest
-from seg_perception.engines.contract import BackendUnavailableError, EngineError
+from seg_perception.engines.contract import (
+    CENTER,
+    OFFSET,
+    PANOPTIC_OUTPUTS,
+    BackendUnavailableError,
+    EngineError,
+)
 from seg_perception.engines.prelude import LOGITS
 from seg_perception.engines.select import BACKENDS, EngineConfig, load_engine
 from seg_perception.engines.tensorrt_backend import TensorRtBackend, TensorRtSession
@@ -64,6 +70,29 @@ def test_frame_is_one_launch_and_one_wait_and_allocates_nothing(cuda, engine, ma
     session.infer(make_image(*CAMERA_HW))
     assert cuda.calls == ['cudaGraphLaunch', 'cudaStreamSynchronize']
     assert cuda.memory == memory
+
+
+def test_panoptic_outputs_are_read_by_name_from_one_launch(cuda, make_image):
+    engine = FakeEngine(cuda, CAMERA_HW, TYPES, is_panoptic=True)
+    session = TensorRtSession(LIBRARY, engine, LOG, REQUEST, outputs=PANOPTIC_OUTPUTS)
+    for seed in range(2):
+        image = make_image(*CAMERA_HW, seed=seed)
+        cuda.calls.clear()
+        logits = session.infer(image)
+        assert cuda.calls == ['cudaGraphLaunch', 'cudaStreamSynchronize']
+        assert (logits == compute_fake_logits(image)).all()
+        assert (session.read(CENTER) == logits[:1] / 255).all()
+        assert (session.read(OFFSET) == -logits[1:]).all()
+    session.close()
+    assert cuda.memory == {}
+
+
+def test_engine_whose_outputs_are_not_those_of_the_model_is_refused(cuda):
+    engine = FakeEngine(cuda, CAMERA_HW, TYPES, is_panoptic=True)
+    engine.shapes[OFFSET] = (1, 2, -1, -1)
+    with pytest.raises(EngineError, match='offset of FLOAT .*of fixed size'):
+        TensorRtSession(LIBRARY, engine, LOG, REQUEST, outputs=PANOPTIC_OUTPUTS)
+    assert cuda.memory == {}
 
 
 def test_without_a_graph_frames_are_queued_step_by_step(cuda, engine, make_image, caplog):
