@@ -25,7 +25,8 @@ from seg_perception.commands.arguments import parse_size
 from seg_perception.evaluation.report import write_json
 from seg_perception.resources import find_model
 from seg_perception.ros.node_process import NodeProcess
-from seg_perception.ros.replay import LiveReplay, ReplayConfig, ReplayedMask
+from seg_perception.ros.replay import LiveReplay, ReplayConfig
+from seg_perception.ros.replayed import ReplayedMask
 
 TOPIC = '/seg_perception_benchmark/image'
 NAMESPACE = '/seg_perception_benchmark'

@@ -225,6 +225,7 @@ def run_live(arguments: argparse.Namespace) -> dict[str, Any]:
             live_config,
             model_space,
             metric_names,
+            metadata.is_panoptic,
             lambda bag, count: PictureKeeper(
                 str(bag), count, model_space, count_pictures(arguments), True
             ),

@@ -70,6 +70,11 @@ class FrameJudge:
         self.costs_ms: dict[str, list[float]] = {metric.name: [] for metric in self._metrics}
 
     @property
+    def scores_instances(self) -> bool:
+        """Whether the recording has true instances that are scored."""
+        return self._panoptic is not None
+
+    @property
     def compares_ids(self) -> bool:
         """Whether ids of instances are compared from image to image."""
         return self._panoptic is not None and 'id_switches' in self.costs_ms

@@ -31,7 +31,8 @@ from seg_perception.errors import UserError
 from seg_perception.evaluation.benchmark_samples import CameraReport
 from seg_perception.evaluation.process_usage import ProcessUsage, read_usage
 from seg_perception.ros.environment import child_environment, prepare_this_process
-from seg_perception.ros.replay import LiveReplay, ReplayConfig, ReplayedMask, read_stamp_ns
+from seg_perception.ros.replay import LiveReplay, ReplayConfig, read_stamp_ns
+from seg_perception.ros.replayed import ReplayedMask
 
 # Images that may be on their way to become a mask while a camera waits for the node: one that is
 # computed, one that waits, so the node never does.

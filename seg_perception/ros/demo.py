@@ -36,7 +36,8 @@ from seg_perception.perception.frame import Frame, FrameError, FrameReader
 from seg_perception.perception.labels import LabelSpace
 from seg_perception.resources import find_model
 from seg_perception.ros.node_process import NodeProcess
-from seg_perception.ros.replay import LiveReplay, ReplayConfig, ReplayedMask, ReplayResult
+from seg_perception.ros.replay import LiveReplay, ReplayConfig
+from seg_perception.ros.replayed import ReplayedMask, ReplayResult
 from seg_perception.ros.stores import GroundStore, MaskStore, list_camera_parameters
 from seg_perception.sample.drive import SAMPLE_DRIVE_VERSION
 

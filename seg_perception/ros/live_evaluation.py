@@ -23,12 +23,15 @@ from seg_perception.evaluation.evaluate import (
 )
 from seg_perception.evaluation.frame_record import DROPPED, UNREADABLE, FrameRecord
 from seg_perception.evaluation.frame_source import FrameSource, ReadFrame, read_camera_frame
+from seg_perception.evaluation.judge import FrameJudge
 from seg_perception.evaluation.process_usage import ProcessUsage, read_usage
 from seg_perception.evaluation.topics import COMPRESSED_IMAGE_TYPE
 from seg_perception.perception.frame import FrameError, FrameReader
 from seg_perception.perception.labels import LabelSpace
 from seg_perception.ros.node_process import NodeProcess
-from seg_perception.ros.replay import LiveReplay, ReplayConfig, ReplayResult
+from seg_perception.ros.panoptic_store import PanopticStore
+from seg_perception.ros.replay import LiveReplay, ReplayConfig
+from seg_perception.ros.replayed import ReplayResult
 from seg_perception.ros.stores import MaskStore, list_camera_parameters
 
 # Names of our own, so that a robot's camera and segmentation node are not disturbed.
@@ -77,6 +80,7 @@ def evaluate_live(
     config: LiveConfig,
     model_space: LabelSpace,
     metric_names: Sequence[str],
+    is_panoptic: bool = False,
     make_watcher: Callable[[Path, int], Any] = lambda bag, count: None,
     show_progress: Callable[[Iterable, int], Iterable] = lambda items, total: items,
 ) -> LiveEvaluation:
@@ -86,6 +90,7 @@ def evaluate_live(
         config: what and how.
         model_space: label space of the node's model.
         metric_names: see `drive_judge.METRICS`; confidence is not recorded live.
+        is_panoptic: whether the node's model gives instances.
         make_watcher: returns what sees each judged image, in order, for a recording and the
             number of its images; or None.
         show_progress: wraps the messages' iterable given their number.
@@ -99,29 +104,39 @@ def evaluate_live(
         out = DriveEvaluation(config.drive.bag, topic, model_space, model_space)
         out.frames_in_bag = min(count, config.drive.limit) if config.drive.limit else count
         judge, out.label_space = open_judge(
-            config.drive.bag, config.drive.truth, model_space, metric_names
+            config.drive.bag, config.drive.truth, model_space, metric_names, is_panoptic
         )
         try:
-            masks, watcher = MaskStore(), make_watcher(config.drive.bag, out.frames_in_bag)
-            replay, timeline = _play(config, reader, topic, masks, show_progress, out)
+            products = _Products(MaskStore(), PanopticStore() if judge.scores_instances else None)
+            watcher = make_watcher(config.drive.bag, out.frames_in_bag)
+            replay, timeline = _play(config, reader, topic, products, show_progress, out)
             messages = islice(reader.iterate_raw_messages([topic]), config.drive.limit or None)
             out.records = [
-                _judge(read, masks, judge, watcher) for read in FrameSource(reader, messages)
+                _judge(read, products, judge, watcher) for read in FrameSource(reader, messages)
             ]
         finally:
             judge.close()
         damage = reader.damage
     out.costs_ms = judge.costs_ms
     out.faults = [damage] * bool(damage) + judge.faults + list_faults(out.records)
+    out.faults += list_lost_maps(out.records, products)
     out.seconds = replay.duration_s
     return LiveEvaluation(out, replay, watcher, timeline)
+
+
+@dataclass(frozen=True)
+class _Products:
+    """What the node published; no panoptic maps where they are not scored."""
+
+    masks: MaskStore
+    panoptic: PanopticStore | None
 
 
 def _play(
     config: LiveConfig,
     reader: BagReader,
     topic: str,
-    masks: MaskStore,
+    products: _Products,
     show_progress: Callable[[Iterable, int], Iterable],
     out: DriveEvaluation,
 ) -> tuple[ReplayResult, list[dict[str, float]]]:
@@ -141,10 +156,12 @@ def _play(
                 node_name=node.node_name,
                 rate_factor=config.rate_factor,
                 with_confidence=False,
+                with_panoptic=products.panoptic is not None,
                 camera_info=camera.info if camera else b'',
                 with_clock=config.with_clock,
             ),
-            masks.add,
+            products.masks.add,
+            on_panoptic=None if products.panoptic is None else products.panoptic.add,
         )
         with UsageSampler(node.pid) as sampler:
             result = replay.run()
@@ -183,15 +200,26 @@ def _iterate(
         yield raw.log_time_ns, raw.data
 
 
+def list_lost_maps(records: Sequence[FrameRecord], products: _Products) -> list[str]:
+    """Return a line on masks whose panoptic map did not come back, if there are any."""
+    if products.panoptic is None:
+        return []
+    came = [record for record in records if record.stamp_ns in products.masks]
+    lost = sum(record.stamp_ns not in products.panoptic for record in came)
+    return [f'{lost} of {len(came)} masks came back without their panoptic map'] * bool(lost)
+
+
 def _judge(
-    read: ReadFrame, masks: MaskStore, judge: Any, watch: Watcher | None
+    read: ReadFrame, products: _Products, judge: FrameJudge, watch: Watcher | None
 ) -> FrameRecord:
     if read.frame is None:
         return FrameRecord(read.index, read.stamp_ns, UNREADABLE, read.reason)
-    if read.stamp_ns not in masks:
+    if read.stamp_ns not in products.masks:
         return FrameRecord(read.index, read.stamp_ns, DROPPED)
-    mask, latency_ms = masks.read(read.stamp_ns)
-    record = judge.judge(read.index, read.frame, mask, None, {'latency': latency_ms})
+    mask, latency_ms = products.masks.read(read.stamp_ns)
+    panoptic = None if products.panoptic is None else products.panoptic.read(read.stamp_ns)
+    times_ms = {'latency': latency_ms}
+    record = judge.judge(read.index, read.frame, mask, None, times_ms, panoptic)
     if watch is not None:
         watch(record, read.frame, mask, judge)
     return record

@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,12 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from seg_perception.errors import UserError
 from seg_perception.ros.environment import prepare_this_process
 from seg_perception.ros.qos import COMPRESSED, name_image_topic, product_qos
+from seg_perception.ros.replayed import (
+    ReplayedGrid,
+    ReplayedMask,
+    ReplayedPanoptic,
+    ReplayResult,
+)
 
 # A mask that took longer than this counts as lost.
 DRAIN_TIMEOUT_S = 5.0
@@ -43,6 +49,7 @@ class ReplayConfig:
         rate_factor: 1.0 plays at the recording's own rate, 2.0 twice as fast.
         with_confidence: subscribe to ~/confidence too and hand it out with the mask.
         with_overlay: subscribe to ~/overlay too, so that the node draws it; not handed out.
+        with_panoptic: subscribe to ~/panoptic too, so that the node makes it, and hand it out.
         camera_info: calibration in CDR bytes, published before each image on the sibling topic
             camera_info; empty for none.
         with_clock: publish /clock, the time of the messages, before each image.
@@ -57,79 +64,11 @@ class ReplayConfig:
     rate_factor: float = 1.0
     with_confidence: bool = True
     with_overlay: bool = False
+    with_panoptic: bool = False
     camera_info: bytes = b''
     with_clock: bool = False
     grids: tuple[str, ...] = ()
     match_timeout_s: float = 30.0
-
-
-@dataclass(frozen=True)
-class ReplayedMask:
-    """A mask as it came back.
-
-    Attributes:
-        stamp_ns: stamp of its header, that of its image.
-        mask: (H, W) uint8 class ids.
-        confidence: (H, W) uint8; None when not subscribed or lost.
-        latency_ms: from the call of publish() to the callback of the mask.
-
-    """
-
-    stamp_ns: int
-    mask: np.ndarray
-    confidence: np.ndarray | None
-    latency_ms: float
-
-
-@dataclass(frozen=True)
-class ReplayedGrid:
-    """A nav_msgs/OccupancyGrid as it came back.
-
-    Attributes:
-        name: one of the names asked for.
-        stamp_ns: stamp of its header, that of its image.
-        cells: (rows along y, columns along x) int8, -1 unknown, 0..100.
-
-    """
-
-    name: str
-    stamp_ns: int
-    cells: np.ndarray
-
-
-@dataclass
-class ReplayResult:
-    """What came of a replay.
-
-    Attributes:
-        published: images sent.
-        received: masks that came back.
-        latencies_ms: of the masks, in the order in which they came.
-        stamps_ns: of the masks, in the same order.
-        receive_times_s: when they came, seconds since the first image was sent.
-        duration_s: from the first image to the last mask.
-        diagnostics: key and value of the node's last status on /diagnostics.
-        diagnostics_level: its level, 0 OK, 1 WARN, 2 ERROR; -1 when none came.
-        diagnostics_message: its message.
-
-    """
-
-    published: int = 0
-    received: int = 0
-    latencies_ms: list[float] = field(default_factory=list)
-    stamps_ns: list[int] = field(default_factory=list)
-    receive_times_s: list[float] = field(default_factory=list)
-    duration_s: float = 0.0
-    diagnostics: dict[str, str] = field(default_factory=dict)
-    diagnostics_level: int = -1
-    diagnostics_message: str = ''
-
-    @property
-    def fps(self) -> float:
-        """Masks per second, from the first mask to the last."""
-        if len(self.receive_times_s) < 2:
-            return 0.0
-        return (self.received - 1) / (self.receive_times_s[-1] - self.receive_times_s[0])
 
 
 class LiveReplay:
@@ -145,6 +84,7 @@ class LiveReplay:
         config: topics and speed.
         on_mask: called with each mask, in the order of arrival.
         on_grid: called with each grid, in the same thread.
+        on_panoptic: called with each panoptic map, in the same thread.
 
     """
 
@@ -154,18 +94,22 @@ class LiveReplay:
         config: ReplayConfig,
         on_mask: Callable[[ReplayedMask], None] | None = None,
         on_grid: Callable[[ReplayedGrid], None] | None = None,
+        on_panoptic: Callable[[ReplayedPanoptic], None] | None = None,
     ) -> None:
         self._messages = messages
         self._config = config
-        self._on_mask = on_mask
-        self._on_grid = on_grid
+        self._takers: dict[type, Callable[[Any], None] | None] = {
+            ReplayedMask: on_mask,
+            ReplayedGrid: on_grid,
+            ReplayedPanoptic: on_panoptic,
+        }
         self._info_publisher: Any = None
         self._clock_publisher: Any = None
         self._lock = threading.Lock()
         self._sent_s: dict[int, float] = {}
         self._waiting: dict[int, tuple[np.ndarray, float]] = {}
         self._early_confidence: dict[int, np.ndarray] = {}
-        self._finished: queue.Queue[ReplayedMask | ReplayedGrid | None] = queue.Queue()
+        self._finished: queue.Queue[Any] = queue.Queue()
         self._result = ReplayResult()
         self._start_s = 0.0
         self._diagnostics_count = 0
@@ -225,6 +169,10 @@ class LiveReplay:
             node.create_subscription(
                 Image, f'{config.node_name}/overlay', lambda message: None, product_qos(10)
             )
+        if config.with_panoptic:
+            node.create_subscription(
+                Image, f'{config.node_name}/panoptic', self._on_panoptic_message, product_qos(10)
+            )
         for name in config.grids:
             node.create_subscription(
                 OccupancyGrid,
@@ -248,6 +196,7 @@ class LiveReplay:
     def _wait_until_matched(self, node: Any, publisher: Any) -> None:
         deadline_s = time.monotonic() + self._config.match_timeout_s
         products = ['mask', 'confidence'] if self._config.with_confidence else ['mask']
+        products += ['panoptic'] * self._config.with_panoptic
         products += self._config.grids
         while True:
             missing = [
@@ -347,6 +296,11 @@ class LiveReplay:
         cells = cells.reshape(message.info.height, message.info.width)
         self._finished.put(ReplayedGrid(name, stamp_ns, cells))
 
+    def _on_panoptic_message(self, message: Image) -> None:
+        stamp_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        ids = np.frombuffer(message.data, np.int32)
+        self._finished.put(ReplayedPanoptic(stamp_ns, ids.reshape(message.height, message.width)))
+
     def _hand_out_unpaired(self) -> None:
         """Give out masks whose confidence never came."""
         for stamp_ns, (mask, latency_ms) in self._waiting.items():
@@ -364,7 +318,7 @@ class LiveReplay:
 
     def _consume(self) -> None:
         while (replayed := self._finished.get()) is not None:
-            take: Any = self._on_grid if isinstance(replayed, ReplayedGrid) else self._on_mask
+            take = self._takers[type(replayed)]
             if take is None or self._consumer_error is not None:
                 continue
             try:

@@ -20,7 +20,7 @@ from seg_perception.ros.occupancy_parameters import (
     choose_classes,
     name_class_topic,
 )
-from seg_perception.ros.replay import ReplayedGrid, ReplayedMask
+from seg_perception.ros.replayed import ReplayedGrid, ReplayedMask
 
 
 class MaskStore:

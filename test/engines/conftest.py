@@ -103,7 +103,7 @@ def model_path(model: ModelFile) -> Path:
 
 @pytest.fixture(scope='session')
 def panoptic_model(tmp_path_factory: pytest.TempPathFactory) -> ModelFile:
-    """Return a file of Axial-DeepLab's nano variant, weights as drawn, input 64x128, 19 classes."""
+    """Return a file of Axial-DeepLab's nano variant, random, input 64x128, 19 classes."""
     torch.manual_seed(5)
     network = build_axial_deeplab('nano', 19, span_px=5).eval()
     metadata = ModelMetadata(

@@ -1,6 +1,6 @@
 # Copyright 2026 seg_perception maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""A bag over DDS to the real node gives the masks, and so the counts, of the offline run."""
+"""A bag over DDS to the real node gives masks and instances, so the counts, of the offline run."""
 
 import json
 
@@ -35,10 +35,11 @@ def bag(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def results(bag, tiny_model, tmp_path_factory):
+def results(bag, tiny_panoptic_model, tmp_path_factory):
     """Return the results of an offline and of a live run."""
     folder = tmp_path_factory.mktemp('results')
-    common = [str(bag), '--model', str(tiny_model), '--metrics', 'iou,ece,temporal']
+    metrics = 'iou,ece,temporal,panoptic,id_switches'
+    common = [str(bag), '--model', str(tiny_panoptic_model), '--metrics', metrics]
     out = {}
     for mode in ('offline', 'live'):
         path = folder / f'{mode}.json'
@@ -58,7 +59,11 @@ def test_both_modes_count_the_same_in_the_frames_that_both_saw(results):
     assert len(offline) == FRAMES - 1
     assert len(live) >= 3
     for stamp_ns, frame in live.items():
-        assert frame['metrics']['confusion'] == offline[stamp_ns]['metrics']['confusion']
+        for metric in ('confusion', 'panoptic'):
+            assert frame['metrics'][metric] == offline[stamp_ns]['metrics'][metric]
+        assert 'id_switches' in frame['metrics']
+    for result in results.values():
+        assert result['pq'] is not None and result['pq_per_class']['road'] is not None
 
 
 def test_every_image_of_the_bag_has_its_record(results):
