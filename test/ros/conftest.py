@@ -5,14 +5,17 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from message_package import VISION_MSGS, build_message_package, find_missing_tools
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -155,6 +158,31 @@ def ros() -> Iterator[None]:
     rclpy.init()
     yield
     rclpy.try_shutdown()
+
+
+@pytest.fixture(scope='session')
+def vision_msgs_folder(tmp_path_factory) -> Path:
+    """Return a folder for PYTHONPATH with a vision_msgs made here."""
+    missing = find_missing_tools()
+    if missing:
+        pytest.skip(f'vision_msgs cannot be generated here without {", ".join(missing)}')
+    folder = tmp_path_factory.mktemp('messages')
+    depends = ('geometry_msgs', 'std_msgs', 'builtin_interfaces')
+    build_message_package(folder, 'vision_msgs', VISION_MSGS, depends)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def vision_msgs(vision_msgs_folder) -> Iterator[Any]:
+    """Return the messages of vision_msgs, there for this module's processes alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(vision_msgs_folder))
+        patch.setenv('PYTHONPATH', str(vision_msgs_folder), prepend=':')
+        import vision_msgs.msg
+
+        yield vision_msgs.msg
+    for name in [name for name in sys.modules if name.partition('.')[0] == 'vision_msgs']:
+        del sys.modules[name]
 
 
 @pytest.fixture(scope='module')

@@ -20,6 +20,25 @@ from pathlib import Path
 
 TYPE_SUPPORT = 'rosidl_typesupport_fastrtps_c'
 GENERATORS = ('rosidl_adapter', 'rosidl_generator_c', 'rosidl_generator_py', TYPE_SUPPORT)
+# What the node publishes of vision_msgs 4.1.1, which is no wheel.
+VISION_MSGS = {
+    'VisionClass': 'uint16 class_id\nstring class_name\n',
+    'LabelInfo': (
+        'std_msgs/Header header\nvision_msgs/VisionClass[] class_map\nfloat32 threshold\n'
+    ),
+    'Point2D': 'float64 x\nfloat64 y\n',
+    'Pose2D': 'vision_msgs/Point2D position\nfloat64 theta\n',
+    'BoundingBox2D': 'vision_msgs/Pose2D center\nfloat64 size_x\nfloat64 size_y\n',
+    'ObjectHypothesis': 'string class_id\nfloat64 score\n',
+    'ObjectHypothesisWithPose': (
+        'vision_msgs/ObjectHypothesis hypothesis\ngeometry_msgs/PoseWithCovariance pose\n'
+    ),
+    'Detection2D': (
+        'std_msgs/Header header\nvision_msgs/ObjectHypothesisWithPose[] results\n'
+        'vision_msgs/BoundingBox2D bbox\nstring id\n'
+    ),
+    'Detection2DArray': 'std_msgs/Header header\nvision_msgs/Detection2D[] detections\n',
+}
 COMPILERS = ('gcc', 'g++')
 
 

@@ -1,16 +1,9 @@
 # Copyright 2026 seg_perception maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""~/label_info over DDS, in the real type: names, QoS, late consumers, once per configuration.
-
-vision_msgs is no wheel. Its two messages are generated and compiled here from their definitions
-(vision_msgs 4.1.1).
-"""
-
-import sys
+"""~/label_info over DDS, in the real type: names, QoS, late consumers, once per configuration."""
 
 import pytest
 import rclpy
-from message_package import build_message_package, find_missing_tools
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 
 from seg_perception.perception.labels import load_label_space
@@ -18,12 +11,6 @@ from seg_perception.perception.labels import load_label_space
 # of the generators' parser
 pytestmark = pytest.mark.filterwarnings('ignore::DeprecationWarning:lark')
 TYPE = 'vision_msgs/msg/LabelInfo'
-DEFINITIONS = {
-    'VisionClass': 'uint16 class_id\nstring class_name\n',
-    'LabelInfo': (
-        'std_msgs/Header header\nvision_msgs/VisionClass[] class_map\nfloat32 threshold\n'
-    ),
-}
 # as the semantic segmentation layer of the costmap asks for it
 CONSUMER_QOS = QoSProfile(
     depth=5,
@@ -33,21 +20,8 @@ CONSUMER_QOS = QoSProfile(
 
 
 @pytest.fixture(scope='module')
-def label_info_type(tmp_path_factory):
-    """Return the class LabelInfo of a vision_msgs made here, for this module's processes alone."""
-    missing = find_missing_tools()
-    if missing:
-        pytest.skip(f'vision_msgs cannot be generated here without {", ".join(missing)}')
-    folder = tmp_path_factory.mktemp('messages')
-    build_message_package(folder, 'vision_msgs', DEFINITIONS, ('std_msgs', 'builtin_interfaces'))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(folder))
-        patch.setenv('PYTHONPATH', str(folder), prepend=':')
-        from vision_msgs.msg import LabelInfo
-
-        yield LabelInfo
-    for name in [name for name in sys.modules if name.partition('.')[0] == 'vision_msgs']:
-        del sys.modules[name]
+def label_info_type(vision_msgs):
+    return vision_msgs.LabelInfo
 
 
 @pytest.fixture(scope='module')

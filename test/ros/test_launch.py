@@ -1,6 +1,6 @@
 # Copyright 2026 seg_perception maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""What the launch file starts; needs launch and launch_ros, which a ROS install has."""
+"""What the launch files start; needs launch and launch_ros, which a ROS install has."""
 
 from __future__ import annotations
 
@@ -31,8 +31,13 @@ def launch_file(tmp_path, monkeypatch):
     monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
     for variable in VARIABLES:
         monkeypatch.delenv(variable, raising=False)
-    path = CHECKOUT / 'launch' / 'segnext.launch.py'
-    spec = importlib.util.spec_from_file_location('segnext_launch', path)
+    return load_launch_file('segnext')
+
+
+def load_launch_file(name: str):
+    """Return launch/<name>.launch.py as a module."""
+    path = CHECKOUT / 'launch' / f'{name}.launch.py'
+    spec = importlib.util.spec_from_file_location(f'{name}_launch', path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -153,6 +158,24 @@ def test_rviz_shows_the_topics_of_the_node_whatever_its_name(launch_file, argume
     assert remappings['/segnext/overlay'] == f'{node_name}/overlay'
     assert remappings['/segnext/occupancy/person'] == f'{node_name}/occupancy/person'
     assert remappings['/segnext/costmap_updates'] == f'{node_name}/costmap_updates'
+
+
+def test_the_panoptic_launch_takes_the_same_arguments_with_defaults_of_its_own(launch_file):
+    panoptic = load_launch_file('panoptic')
+    of_panoptic, of_segnext = (
+        {argument.name: argument for argument in module.generate_launch_description()
+         .get_launch_arguments()}
+        for module in (panoptic, launch_file)
+    )  # fmt: skip
+    assert set(of_panoptic) == set(of_segnext)
+    assert len(of_panoptic['name'].description) > 20
+    context = make_context(panoptic)
+    for argument in of_segnext.values():
+        argument.execute(context)
+    (node,) = launch_file.start_node(context)
+    assert perform(node._Node__node_name, context) == 'panoptic'
+    file = perform(node._Node__parameters[0].param_file, context)
+    assert Path(file).samefile(CHECKOUT / 'config' / 'panoptic.yaml')
 
 
 @pytest.mark.parametrize('code', [0, 1])
