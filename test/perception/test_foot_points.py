@@ -20,7 +20,7 @@ VIEW = GroundView(
 
 
 def draw_standing(*objects):
-    """Return map and instances of rectangles (class, number, foot column, foot row, half width)."""
+    """Return map and instances of boxes: class, number, column and row of the foot, half width."""
     panoptic = np.zeros(HW, np.int32)
     boxes = []
     for class_id, number, column, row, half in objects:
