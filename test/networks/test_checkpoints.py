@@ -241,7 +241,7 @@ def test_truncated_files_give_one_clear_error(tmp_path, network, published, kind
         load_checkpoint(path)
 
 
-@pytest.mark.parametrize('content', [b'', b'<!DOCTYPE html><html>', os.urandom(64)])
+@pytest.mark.parametrize('content', [b'', b'<!DOCTYPE html><html>', bytes(range(1, 256, 4))])
 def test_other_files_are_no_checkpoint(tmp_path, content):
     path = tmp_path / 'weights.pth'
     path.write_bytes(content)
