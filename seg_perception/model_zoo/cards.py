@@ -119,6 +119,37 @@ class CardScore:
 
 
 @dataclass(frozen=True)
+class CardPanoptic:
+    """How well a panoptic model finds instances and keeps their ids, and what it was measured on.
+
+    The figures are those of `seg_perception evaluate --json`, by the same keys.
+
+    pq, sq, rq: shares of 1, over all classes.
+    pq_per_class: of the classes that occurred, or of those that matter.
+    id_switches_per_100: null where the true ids are not those of the object in all images.
+    cityscapes_teacher: as of CardScore.
+    """
+
+    pq: float
+    sq: float
+    rq: float
+    pq_per_class: dict[str, float]
+    id_switches_per_100: float | None
+    measured_on: str
+    cityscapes_teacher: bool
+
+    def __post_init__(self) -> None:
+        shares = {'pq': self.pq, 'sq': self.sq, 'rq': self.rq}
+        shares |= {f'pq_per_class.{name}': value for name, value in self.pq_per_class.items()}
+        for name, value in shares.items():
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f'{name} is {value}, expected a share from 0 to 1, not per cent')
+        switches = self.id_switches_per_100
+        if switches is not None and not 0.0 <= switches <= 100.0:
+            raise ValueError(f'id_switches_per_100 is {switches}, expected 0 to 100, or null')
+
+
+@dataclass(frozen=True)
 class CardCalibration:
     """Temperature in the graph, and the expected calibration error without and with it."""
 
@@ -168,6 +199,7 @@ class ModelCard:
         calibration: None where no temperature was fitted.
         speed: what was measured.
         limits: what it cannot do.
+        panoptic: scores of instances, on one data set each; () for models without instances.
     """
 
     name: str
@@ -185,6 +217,7 @@ class ModelCard:
     calibration: CardCalibration | None
     speed: tuple[CardSpeed, ...]
     limits: str
+    panoptic: tuple[CardPanoptic, ...] = ()
 
     def __post_init__(self) -> None:
         if not is_model_name(self.name):
@@ -239,10 +272,12 @@ def list_disagreements(card: ModelCard, metadata: ModelMetadata) -> list[str]:
 
     The name may differ: a folder that was renamed keeps its model file.
     """
+    # what else a file says of its network is not in cards
     network = {key: getattr(card.network, key) for key in ('name', 'variant', 'rank')}
+    stored = {'rank': NO_RANK, **metadata.network}
     temperature = card.calibration.temperature if card.calibration else 1.0
     pairs = {
-        'network': (network, dict(metadata.network)),
+        'network': (network, {key: stored.get(key) for key in network}),
         'label_space': (card.label_space, metadata.label_space.name),
         'classes': (card.classes, metadata.label_space.num_classes),
         'input.height_px': (card.input.height_px, metadata.input.height_px),
@@ -250,8 +285,22 @@ def list_disagreements(card: ModelCard, metadata: ModelMetadata) -> list[str]:
         'input.fit': (card.input.fit, metadata.input.fit),
         'calibration.temperature': (round(temperature, 3), round(metadata.temperature, 3)),
     }
-    return [
+    lines = [
         f"'{key}' is {said!r} in the card and {found!r} in {MODEL_FILE}"
         for key, (said, found) in pairs.items()
         if said != found
+    ]
+    return lines + list_panoptic_disagreements(card, metadata)
+
+
+def list_panoptic_disagreements(card: ModelCard, metadata: ModelMetadata) -> list[str]:
+    """List scores of instances that the model file cannot have, one line each."""
+    if card.panoptic and not metadata.is_panoptic:
+        return [f"'panoptic' has scores of instances, but {MODEL_FILE} gives classes alone"]
+    known = metadata.label_space.class_names
+    return [
+        f"'panoptic[{index}].pq_per_class' has {name!r}, which is no class of {MODEL_FILE}"
+        for index, scores in enumerate(card.panoptic)
+        for name in scores.pq_per_class
+        if name not in known
     ]

@@ -34,6 +34,7 @@ def describe_card(card: ModelCard, folder: Path) -> str:
         ('input', f'{size.height_px}x{size.width_px}, {size.fit}'),
         ('licence', f'{card.licence.word}. {card.licence.notes}'),
         *[('scores' if not i else '', line) for i, line in enumerate(describe_scores(card))],
+        *[('instances' if not i else '', line) for i, line in enumerate(describe_panoptic(card))],
         ('calibration', describe_calibration(card)),
         *[
             ('speed' if not i else '', f'{speed.ms:.4g} ms: {speed.what}; {speed.machine}')
@@ -58,6 +59,20 @@ def describe_scores(card: ModelCard) -> list[str]:
         + (' (with Cityscapes knowledge from a teacher)' if score.cityscapes_teacher else '')
         for name, score in ((name, card.scores[name]) for name in names)
     ]
+
+
+def describe_panoptic(card: ModelCard) -> list[str]:
+    """Return a line per data set on which instances were scored."""
+    lines = []
+    for scores in card.panoptic:
+        classes = ', '.join(f'{name} {pq:.3f}' for name, pq in scores.pq_per_class.items())
+        figures = [f'PQ {scores.pq:.3f} (SQ {scores.sq:.3f}, RQ {scores.rq:.3f})']
+        figures += [f'PQ of {classes}'] if classes else []
+        if scores.id_switches_per_100 is not None:
+            figures.append(f'{scores.id_switches_per_100:.2f} ID switches per 100')
+        teacher = ' (with Cityscapes knowledge from a teacher)' * scores.cityscapes_teacher
+        lines.append(f'{"; ".join(figures)}: {scores.measured_on}{teacher}')
+    return lines
 
 
 def describe_calibration(card: ModelCard) -> str:

@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from seg_perception.engines.contract import InputContract, ModelMetadata
+from seg_perception.engines.contract import (
+    PANOPTIC_OUTPUTS,
+    SEMANTIC_OUTPUTS,
+    InputContract,
+    ModelMetadata,
+)
 from seg_perception.engines.model_file import load_model_file
 from seg_perception.errors import UserError
 from seg_perception.model_zoo.cards import (
@@ -85,9 +90,8 @@ def test_shipped_model_file_has_the_name_of_its_folder(shipped):
 
 def test_shipped_parameters_are_those_of_the_network(shipped):
     card = load_card(shipped)
-    network = build_network(
-        card.network.name, card.network.variant, card.classes, rank=card.network.rank
-    )
+    options = dict(load_model_file(shipped / MODEL_FILE).metadata.network)
+    network = build_network(options.pop('name'), options.pop('variant'), card.classes, **options)
     assert sum(weight.numel() for weight in network.parameters()) == card.network.parameters
 
 
@@ -194,6 +198,70 @@ def test_score_with_knowledge_from_a_teacher_is_marked(tmp_path):
     lines = describe_card(card, tmp_path).splitlines()
     marks = ['teacher' in line for line in lines if ' 0.519 ' in line or ' 0.400 ' in line]
     assert marks == [False, True]
+
+
+PANOPTIC = yaml.safe_load("""
+  - {pq: 0.612, sq: 0.78, rq: 0.75, pq_per_class: {car: 0.66, person: 0.31},
+     id_switches_per_100: 2.5, measured_on: unseen street, cityscapes_teacher: false}
+""")
+
+
+def make_panoptic_card(**changes) -> ModelCard:
+    """Return the example's card as that of a panoptic model."""
+    network = {'name': 'axial_deeplab', 'variant': 'nano', 'rank': 0, 'parameters': 724566}
+    content = {**CONTENT, 'network': network, 'calibration': None, 'panoptic': PANOPTIC}
+    return parse_dataclass(ModelCard, content | changes, '')
+
+
+PANOPTIC_METADATA = ModelMetadata(
+    load_label_space('cityscapes'),
+    InputContract(64, 128),
+    network={'name': 'axial_deeplab', 'variant': 'nano', 'stem': 'conv', 'span_px': 63},
+    stride=4,
+    outputs=PANOPTIC_OUTPUTS,
+)
+
+
+def test_card_of_a_panoptic_model_is_written_shown_and_agrees_with_its_file(tmp_path):
+    card = make_panoptic_card()
+    folder = tmp_path / card.name
+    write_card(card, folder)
+    assert load_card(folder) == card
+    assert list_disagreements(card, PANOPTIC_METADATA) == []
+    # a fresh export has no scores yet
+    assert list_disagreements(make_panoptic_card(panoptic=[]), PANOPTIC_METADATA) == []
+    shown = ' '.join(describe_card(card, folder).split())
+    assert (
+        'instances PQ 0.612 (SQ 0.780, RQ 0.750); PQ of car 0.660, person 0.310; '
+        '2.50 ID switches per 100: unseen street'
+    ) in shown
+
+
+def test_scores_of_instances_that_a_file_cannot_have_are_found():
+    semantic = dataclasses.replace(PANOPTIC_METADATA, outputs=SEMANTIC_OUTPUTS)
+    (line,) = list_disagreements(make_panoptic_card(), semantic)
+    assert line == "'panoptic' has scores of instances, but model.onnx gives classes alone"
+    unknown = [PANOPTIC[0] | {'pq_per_class': {'tram': 0.5}}]
+    (line,) = list_disagreements(make_panoptic_card(panoptic=unknown), PANOPTIC_METADATA)
+    assert line == "'panoptic[0].pq_per_class' has 'tram', which is no class of model.onnx"
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'message'),
+    [
+        ('pq', 61.2, "'panoptic[0]': pq is 61.2, expected a share from 0 to 1, not per cent"),
+        ('pq_per_class', {'car': 66}, 'pq_per_class.car is 66.0, expected a share'),
+        ('pq_per_class', [0.5], "'panoptic[0].pq_per_class' is [0.5], expected a mapping"),
+        ('id_switches_per_100', -1, 'id_switches_per_100 is -1.0, expected 0 to 100'),
+        ('measured_on', ..., "key 'panoptic[0].measured_on' is missing"),
+        ('cars', 0.5, "unknown key 'panoptic[0].cars'"),
+    ],
+)
+def test_faulty_scores_of_instances_are_named(key, value, message):
+    scores = {k: v for k, v in (PANOPTIC[0] | {key: value}).items() if v is not ...}
+    with pytest.raises(UserError) as error:
+        make_panoptic_card(panoptic=[scores])
+    assert message in str(error.value)
 
 
 def test_card_that_says_otherwise_than_the_model_file_is_found():
