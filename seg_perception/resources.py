@@ -81,17 +81,57 @@ def find_model_folders() -> dict[str, Path]:
 def find_model_folder(name: str) -> Path:
     """Return the folder of a model by name, shipped or the user's.
 
+    The full name of a network, such as segnext_t, means the model that has its weights, where
+    there is one and no model of that very name.
+
     Raises:
-        UserError: no such model; the message lists those there are.
+        UserError: no such model, or several of that network; the message lists those there are.
 
     """
     folders = find_model_folders()
-    if name not in folders:
+    if name in folders:
+        return folders[name]
+    from seg_perception.networks.registry import list_full_names, suggest
+
+    networks = list_full_names()
+    if name in networks:
+        return folders[find_model_of_network(name, folders)]
+    raise UserError(
+        f'no model named {name}; there are {", ".join(folders) or "none"}; or give the path '
+        'of an exported .onnx file ("seg_perception models fetch" lists published checkpoints)'
+        f'{suggest(name, [*folders, *networks])}'
+    )
+
+
+def find_model_of_network(network: str, folders: dict[str, Path]) -> str:
+    """Return the name of the only model whose card names a network, such as 'segvit_s'.
+
+    Raises:
+        UserError: there are several, or none; the message says how to make one.
+
+    """
+    from seg_perception.model_zoo.cards import load_card
+    from seg_perception.networks.registry import format_name
+
+    fitting = []
+    for name, folder in folders.items():
+        with contextlib.suppress(UserError):  # without a card, nobody knows what it holds
+            card = load_card(folder)
+            if format_name(card.network.name, card.network.variant) == network:
+                fitting.append(name)
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
         raise UserError(
-            f'no model named {name}; there are {", ".join(folders) or "none"}; or give the path '
-            'of an exported .onnx file ("seg_perception models fetch" lists published checkpoints)'
+            f'{network} is a network, and several models are of it: {", ".join(fitting)}; give '
+            'the name of one of them'
         )
-    return folders[name]
+    raise UserError(
+        f'{network} is a network, and no model here has weights of it. Train it: "seg_perception '
+        f'train CONFIG.yaml --network {network}", then export it: "seg_perception export '
+        f'--checkpoint OUTPUT/best.safetensors --name {network}". Models with weights: '
+        f'{", ".join(folders) or "none"}'
+    )
 
 
 def find_model(name_or_path: str = '') -> Path:

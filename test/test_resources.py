@@ -7,11 +7,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from seg_perception.errors import UserError
+from seg_perception.model_zoo.cards import load_card, write_card
 from seg_perception.resources import (
     DEFAULT_MODEL_NAME,
     find_model,
@@ -95,3 +97,40 @@ def test_user_without_a_home_has_the_shipped_models(tmp_path, home):
         timeout=60,
     )
     assert result.stdout.split() == SHIPPED_NAMES, result.stderr
+
+
+def add_card(models: Path, name: str, variant: str) -> None:
+    """Put a model with a card of SegViT into a folder of models."""
+    path = add_model(models, name)
+    card = load_card(SHIPPED / DEFAULT_MODEL_NAME)
+    network = replace(card.network, name='segvit', variant=variant, rank=0)
+    write_card(replace(card, name=name, network=network), path.parent)
+
+
+def test_name_of_a_network_means_the_only_model_of_it(user_models):
+    add_model(user_models, 'without_card')
+    assert find_model('segnext_t') == find_model(DEFAULT_MODEL_NAME)
+    add_card(user_models, 'forest', 's')
+    add_card(user_models, 'shrunk', 's_shrunk')
+    assert find_model('segvit_s') == user_models / 'forest' / 'model.onnx'
+    add_card(user_models, 'field', 's')
+    with pytest.raises(UserError, match='several models are of it: field, forest; give the name'):
+        find_model('segvit_s')
+    add_model(user_models, 'segvit_s')
+    assert find_model('segvit_s') == user_models / 'segvit_s' / 'model.onnx'
+
+
+def test_network_without_weights_says_how_to_get_them(user_models):
+    with pytest.raises(UserError, match='no model here has weights of it') as error:
+        find_model('sanet_r50')
+    assert '"seg_perception train CONFIG.yaml --network sanet_r50"' in str(error.value)
+    assert '--name sanet_r50"' in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ('name', 'nearest'),
+    [('segnxt_t_street', DEFAULT_MODEL_NAME), ('sanet_r5', 'sanet_r50'), ('SegViT_s', 'segvit_s')],
+)
+def test_nearest_model_or_network_is_suggested(user_models, name, nearest):
+    with pytest.raises(UserError, match=rf'no model named {name}; .*; did you mean {nearest}\?'):
+        find_model(name)

@@ -20,6 +20,7 @@ from seg_perception.engines.contract import (
     EngineError,
     ModelMetadata,
 )
+from seg_perception.engines.outputs import find_channels
 from seg_perception.engines.prelude import IMAGE, PREFIX
 
 KNOWN_OUTPUTS = (SEMANTIC_OUTPUTS, PANOPTIC_OUTPUTS)
@@ -92,4 +93,20 @@ def parse_model(content: bytes, path: Path) -> ModelFile:
             f"['{IMAGE}'] and {' or '.join(str(list(known)) for known in KNOWN_OUTPUTS)}; export "
             'the model again'
         )
+    require_channels(graph, metadata, path)
     return ModelFile(path, graph, metadata)
+
+
+def require_channels(graph: onnx.ModelProto, metadata: ModelMetadata, path: Path) -> None:
+    """Raise EngineError for outputs whose channels are not as many as the label space says."""
+    for output in graph.graph.output:
+        sizes = output.type.tensor_type.shape.dim
+        part = find_channels(metadata)[output.name]
+        found, expected = sizes[1].dim_value if len(sizes) > 1 else 0, part.stop - part.start
+        if found and found != expected:
+            labels = metadata.label_space
+            raise EngineError(
+                f'model file {path} gives {found} channels of {output.name}, its label space '
+                f'{labels.name} has {labels.num_classes} classes, so {expected} are expected: '
+                'export the checkpoint again, with --labels of the classes it was trained on'
+            )
