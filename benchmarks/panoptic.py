@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Time the panoptic merge and the tracks at 1024x2048, with outputs at 1/4 of that.
 
-60 instances are as many cars and persons of a crowded street, ellipses that grow towards the
-bottom; centres and offsets are exact plus noise. Random offsets, where hardly two neighbours
+The street is that of seg_perception/sample/crowd.py. Random offsets, where hardly two neighbours
 point to one centre, and things everywhere show the worst case. The plain work that no merge can
 avoid, writing a map from a table, is timed beside it.
 """
@@ -23,12 +22,8 @@ from seg_perception.perception.geometry import place_image, sampling_grid
 from seg_perception.perception.labels import load_label_space
 from seg_perception.perception.panoptic import PanopticMerger
 from seg_perception.perception.tracks import InstanceTracker
+from seg_perception.sample.crowd import CAMERA_HW, CAR, GRID_HW, PERSON, STRIDE, draw_crowd
 
-CAMERA_HW = (1024, 2048)
-STRIDE = 4
-GRID_HW = (CAMERA_HW[0] // STRIDE, CAMERA_HW[1] // STRIDE)
-PERSON, CAR = 11, 13
-STUFF = ((0, 10), (330, 2), (480, 0))  # first row and class: sky, building, road
 SHIFT_PX = 6  # how far everything moves from frame to frame
 STEPS = 6  # frames that the tracks see before they start anew
 
@@ -44,34 +39,6 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def draw_street(instances: int, shift_px: int = 0) -> tuple[np.ndarray, ...]:
-    """Return mask, heatmap and offsets of a crowded street."""
-    # The noise has its own generator: how much is drawn of it depends on the shift.
-    random, noise_source = np.random.default_rng(0), np.random.default_rng(1)
-    mask = np.zeros(CAMERA_HW, np.uint8)
-    for first_row, class_id in STUFF:
-        mask[first_row:] = class_id
-    heatmap = np.zeros(GRID_HW, np.float32)
-    offsets = noise_source.normal(0, 2, (2, *GRID_HW)).astype(np.float32)
-    rows, columns = np.mgrid[: CAMERA_HW[0], : CAMERA_HW[1]]
-    middle = (STRIDE - 1) / 2
-    node_y, node_x = STRIDE * np.mgrid[: GRID_HW[0], : GRID_HW[1]] + middle
-    xs = random.permutation(np.linspace(60, CAMERA_HW[1] - 60, instances)) + shift_px
-    for place, x in zip(np.sort(random.random(instances)), xs, strict=True):
-        class_id = CAR if random.random() < 0.6 else PERSON
-        height_px = 16 + 150 * place**1.5
-        width_px = height_px * (1.4 if class_id == CAR else 0.4)
-        y = 440 + 400 * place
-        mask[((rows - y) / height_px) ** 2 + ((columns - x) / width_px) ** 2 < 1] = class_id
-        is_inside = ((node_y - y) / height_px) ** 2 + ((node_x - x) / width_px) ** 2 < 1.2
-        for axis, (center, node) in enumerate(((y, node_y), (x, node_x))):
-            noise = noise_source.normal(0, 2, is_inside.sum())
-            offsets[axis][is_inside] = center - node[is_inside] + noise
-        distance = (node_y - y) ** 2 + (node_x - x) ** 2
-        heatmap = np.maximum(heatmap, np.exp(-distance / 128).astype(np.float32))
-    return mask, heatmap, offsets
-
-
 def time_ms(function: Callable[[], object], rounds: int) -> float:
     """Return the median."""
     times_s = []
@@ -84,7 +51,7 @@ def time_ms(function: Callable[[], object], rounds: int) -> float:
 
 def measure_merge(merger: PanopticMerger, rounds: int, instances: int) -> dict[str, float]:
     """Return times of a street and of the worst case, and that of a table look-up beside them."""
-    mask, heatmap, offsets = draw_street(instances)
+    mask, heatmap, offsets = draw_crowd(instances)
     out = np.empty(CAMERA_HW, np.int32)
     random = np.random.default_rng(1)
     noise = random.normal(0, 200, offsets.shape).astype(np.float32)
@@ -108,7 +75,7 @@ def measure_merge(merger: PanopticMerger, rounds: int, instances: int) -> dict[s
 def measure_tracks(merger: PanopticMerger, rounds: int, instances: int) -> dict[str, float]:
     """Return the time of a frame in which everything has moved on."""
     maps = [
-        merger.merge(*draw_street(instances, SHIFT_PX * step)).panoptic for step in range(STEPS)
+        merger.merge(*draw_crowd(instances, SHIFT_PX * step)).panoptic for step in range(STEPS)
     ]
     tracker = InstanceTracker()
     tracker.warm_up()

@@ -32,6 +32,7 @@ End to end is from publish() of the camera image to the callback of the mask. Th
   large-camera  end to end with a camera of 1024x2048
   decode        logits to a 1024x2048 mask
   cuda          camera bytes to mask on a GPU, at 768x1536 and 1024x2048
+  panoptic      of a panoptic model: end to end to ~/panoptic, merge of 60 instances
   subscribers   mask alone, with confidence, with overlay (not by default)
   cameras       one node with four cameras: what a set costs, ages and shares at overload (not by
                 default)

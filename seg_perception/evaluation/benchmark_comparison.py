@@ -57,6 +57,7 @@ GROUPS = (
             'e2e_vs_inference',
             f'e2e_vs_bare{LARGE}',
             'overload_age_p95_vs_inference',
+            'panoptic_e2e_vs_bare',
         ),
         is_better_high=False,
         is_ratio=True,

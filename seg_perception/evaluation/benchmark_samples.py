@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 # What can be left out, or taken in; node and bare engine are always measured.
-DEFAULT_PARTS = ('eager', 'fps', 'overload', 'large-camera', 'decode', 'cuda')
+DEFAULT_PARTS = ('eager', 'fps', 'overload', 'large-camera', 'decode', 'cuda', 'panoptic')
 PARTS = (*DEFAULT_PARTS, 'subscribers', 'cameras')
 
 
@@ -27,6 +27,8 @@ class CameraReport:
         cpu_ms_per_mask: processor time of the node per mask, ms.
         resident_mb: memory of the node at the last mask, MiB.
         node: key and value of the node's last status on /diagnostics.
+        panoptic_ms: from the call of publish() to the callback of ~/panoptic; empty where it is
+            not subscribed.
 
     """
 
@@ -39,6 +41,7 @@ class CameraReport:
     cpu_ms_per_mask: float | None
     resident_mb: float | None
     node: dict[str, str]
+    panoptic_ms: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

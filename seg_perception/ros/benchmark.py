@@ -54,6 +54,7 @@ from seg_perception.ros.benchmark_cameras import (
     RigTask,
     summarize_rig,
 )
+from seg_perception.ros.benchmark_panoptic import measure_merge, summarize_panoptic
 from seg_perception.ros.benchmark_rounds import DriveImages, RoundRunner
 from seg_perception.ros.lifecycle_client import LifecycleClient
 from seg_perception.ros.node_process import NodeProcess
@@ -257,6 +258,9 @@ class Benchmark:
         if 'subscribers' in parts:
             reports = runner.compare_subscribers(self._camera_hw, rate_hz)
             self._add(*summarize_subscribers(reports))
+        if 'panoptic' in parts and runner.engine.metadata.is_panoptic:
+            self._add(*summarize_panoptic(runner.run_panoptic(self._camera_hw, rate_hz)))
+            self._add(*measure_merge())
         if 'large-camera' in parts:
             self._measure_large_camera(runner)
 

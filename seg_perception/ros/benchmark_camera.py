@@ -32,7 +32,7 @@ from seg_perception.evaluation.benchmark_samples import CameraReport
 from seg_perception.evaluation.process_usage import ProcessUsage, read_usage
 from seg_perception.ros.environment import child_environment, prepare_this_process
 from seg_perception.ros.replay import LiveReplay, ReplayConfig, read_stamp_ns
-from seg_perception.ros.replayed import ReplayedMask
+from seg_perception.ros.replayed import ReplayedMask, ReplayedPanoptic
 
 # Images that may be on their way to become a mask while a camera waits for the node: one that is
 # computed, one that waits, so the node never does.
@@ -64,6 +64,7 @@ class CameraTask:
             'alone' sends at the rate until the process is ended, and expects no mask.
         with_confidence: subscribe to ~/confidence.
         with_overlay: subscribe to ~/overlay.
+        with_panoptic: subscribe to ~/panoptic and time it too.
 
     """
 
@@ -76,6 +77,7 @@ class CameraTask:
     pace: str = 'rate'
     with_confidence: bool = True
     with_overlay: bool = False
+    with_panoptic: bool = False
 
 
 class BenchmarkCamera:
@@ -91,6 +93,7 @@ class BenchmarkCamera:
         self._usages: list[ProcessUsage] = []
         self._warm_up_images = 0
         self._last_warm_up_ns = 0
+        self._panoptic_ms: list[float] = []
 
     def run(self) -> CameraReport:
         """Send all images, wait for the last mask.
@@ -105,8 +108,12 @@ class BenchmarkCamera:
             node_name=task.node_name,
             with_confidence=task.with_confidence,
             with_overlay=task.with_overlay,
+            with_panoptic=task.with_panoptic,
         )
-        result = LiveReplay(self._expose_all(), config, self._on_mask).run()
+        replay = LiveReplay(
+            self._expose_all(), config, self._on_mask, on_panoptic=self._on_panoptic
+        )
+        result = replay.run()
         # masks come in order
         first = bisect.bisect_right(result.stamps_ns, self._last_warm_up_ns)
         usages = self._usages
@@ -121,6 +128,7 @@ class BenchmarkCamera:
             cpu_ms_per_mask=cpu_ms_per_mask,
             resident_mb=usages[-1].resident_mb if usages else None,
             node=result.diagnostics,
+            panoptic_ms=self._panoptic_ms,
         )
 
     def _expose_all(self) -> Iterator[tuple[int, Image]]:
@@ -193,6 +201,12 @@ class BenchmarkCamera:
         elif answered:
             self._may_send.release()
             self._allow_later(answered - 1)
+
+
+    def _on_panoptic(self, panoptic: ReplayedPanoptic) -> None:
+        # Images are stamped as they are published; this thread learns of it a little late.
+        if panoptic.stamp_ns > self._last_warm_up_ns:
+            self._panoptic_ms.append((time.time_ns() - panoptic.stamp_ns) * 1e-6)
 
 
 def make_messages(images: np.ndarray) -> list[Image]:

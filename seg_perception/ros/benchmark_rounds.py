@@ -123,6 +123,29 @@ class RoundRunner:
             self.say(f'round {index + 1}: {describe_round(rounds[-1])}')
         return rounds, rate_hz
 
+    def run_panoptic(self, camera_hw: tuple[int, int], rate_hz: float) -> list[Round]:
+        """Measure node and bare engine in turns with ~/panoptic subscribed."""
+        images = self.images.render(camera_hw)
+        task = replace(
+            self.task,
+            images=str(self.images.save(camera_hw)),
+            rate_hz=rate_hz,
+            with_panoptic=True,
+        )
+        rounds = []
+        for index in range(self.rounds):
+            self.client.change_state('deactivate')
+            self.client.change_state('activate')
+            e2e = play(task)
+            self.client.change_state('deactivate')
+            rounds.append(Round(e2e, time_bare(self.engine, images, task)))
+            self.client.change_state('activate')
+            self.say(
+                f'panoptic, round {index + 1}: e2e {np.median(e2e.panoptic_ms):.1f} ms, '
+                f'bare {np.median(rounds[-1].bare_ms):.1f} ms'
+            )
+        return rounds
+
     def compare_subscribers(
         self, camera_hw: tuple[int, int], rate_hz: float
     ) -> dict[str, list[CameraReport]]:
