@@ -197,17 +197,17 @@ def canonicalise_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def load_weights(network: nn.Module, source: Source) -> None:
+def load_weights(network: nn.Module, source: Source, name: str = '') -> None:
     """Load a whole network's weights from a file or a state dict, strictly.
 
     A source without Hamburger bases leaves the network's seeded ones in place; half precision
     is widened. Raises UserError naming the first keys that differ and how to fix it; the
-    network is unchanged then.
+    network is unchanged then. name: what messages call the source, '' for its path.
     """
-    state, name = read_source(source)
+    state, found_name = read_source(source)
     differences = list_differences(network.state_dict(), canonicalise_keys(state))
     if differences:
-        raise UserError(describe_mismatch(network, name, state, differences))
+        raise UserError(describe_mismatch(network, name or found_name, state, differences))
     network.load_state_dict(canonicalise_keys(state))
 
 

@@ -14,7 +14,7 @@ from seg_perception.yaml_config import ConfigError, load_dataclass
 DATASET_KINDS = ('bag', 'camvid', 'cityscapes', 'frames')
 DEVICES = ('auto', 'cpu', 'cuda')
 PRECISIONS = ('float32', 'bfloat16')
-MIN_CROP_PX = 32  # the encoder's last stage is at 1/32
+MIN_CROP_PX = 32  # the encoder's last stage is at 1/32; a patch of SegViT has 16
 
 
 @dataclass(frozen=True)
@@ -266,11 +266,15 @@ class RunConfig:
             raise ConfigError('workers share weights in main memory: with device cuda set it to 0')
         for name in ('workers', 'seed', 'checkpoint_every_s', 'validate_every_s'):
             require(getattr(self, name) >= 0, self, name, '0 or more')
-        for name in ('loader_threads', 'validation_height_px', 'validation_width_px'):
-            require(getattr(self, name) >= 1, self, name, '1 or more')
+        require(self.loader_threads >= 1, self, 'loader_threads', '1 or more')
+        for name in ('validation_height_px', 'validation_width_px'):
+            is_right = getattr(self, name) >= MIN_CROP_PX
+            require(is_right, self, name, f'{MIN_CROP_PX} or more')
         window, stride = self.validation_window_px, self.validation_window_stride_px
         is_right = window == stride == 0 or 0 < stride <= window
         require(is_right, self, 'validation_window_stride_px', f'1 to the window, {window} px')
+        is_right = window == 0 or window >= MIN_CROP_PX
+        require(is_right, self, 'validation_window_px', f'0, or {MIN_CROP_PX} or more')
 
 
 @dataclass(frozen=True)

@@ -97,13 +97,13 @@ def load_start_weights(network: nn.Module, settings: NetworkConfig) -> tuple[str
         path = expand_path(settings.encoder_weights)
         unused += load_encoder_weights(network, path)  # type: ignore[arg-type]
     if settings.initial_weights:
-        state, _ = read_source(expand_path(settings.initial_weights))
+        state, name = read_source(expand_path(settings.initial_weights))
         own = network.state_dict()
         for key in CLASSIFIER_KEYS:
             if key in state and key in own and len(state[key]) != len(own[key]):
                 unused.append(f'{key} of {len(state[key])} classes')
                 state = {**state, key: own[key]}
-        load_weights(network, state)
+        load_weights(network, state, name)
     return tuple(unused)
 
 

@@ -66,7 +66,12 @@ def test_iterations_are_counted_through_the_stages(tiny_run):
         (('optimizer',), {'ema_decay': 1.0}, 'ema_decay is 1.0, expected 0 or more and below 1'),
         (('optimizer',), {'clip_norm': 0.0}, 'clip_norm is 0.0, expected above 0'),
         (('run', 'workers'), -1, 'workers is -1, expected 0 or more'),
-        (('run', 'validation_width_px'), 0, 'validation_width_px is 0, expected 1 or more'),
+        (('run', 'validation_width_px'), 0, 'validation_width_px is 0, expected 32 or more'),
+        (
+            ('run',),
+            {'validation_window_px': 8, 'validation_window_stride_px': 8},
+            'validation_window_px is 8, expected 0, or 32 or more',
+        ),
         (('datasets', 0, 'train_split'), '', 'not among those with a train_split'),
         (('datasets', 0, 'kind'), 'bag', 'is a bag, used whole, for training and for validation'),
         (('datasets',), 'streets', "'datasets' is 'streets', expected a list"),
