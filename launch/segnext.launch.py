@@ -4,8 +4,13 @@
 
 import os
 import re
+from difflib import get_close_matches
 
-from ament_index_python.packages import get_package_share_directory
+from ament_index_python.packages import (
+    PackageNotFoundError,
+    get_package_prefix,
+    get_package_share_directory,
+)
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
@@ -196,6 +201,13 @@ def start_rviz(context) -> list:
     """Return RViz where it was asked for, on the topics of the node whatever its name."""
     if LaunchConfiguration('rviz').perform(context) == 'false':
         return []
+    try:
+        get_package_prefix('rviz2')
+    except PackageNotFoundError as error:
+        raise RuntimeError(
+            'rviz: the package rviz2 is not installed (apt install ros-$ROS_DISTRO-rviz2); leave '
+            'rviz:=true away, or run RViz on another machine'
+        ) from error
     config = os.path.join(get_package_share_directory(PACKAGE), 'config', 'segnext.rviz')
     namespace = LaunchConfiguration('namespace').perform(context).strip('/')
     name = LaunchConfiguration('name').perform(context)
@@ -222,14 +234,39 @@ def end_build(event, context) -> None:
         raise RuntimeError(f'build_only: no engine is ready (exit code {event.returncode})')
 
 
+def name_misspelt(context) -> list:
+    """Return a line for each argument that nobody reads and that resembles one of ours.
+
+    ros2 launch takes any name without a word. It is no error: a launch file that includes this one
+    has arguments of its own.
+    """
+    share_directory = get_package_share_directory(PACKAGE)
+    known = [argument.name for argument in declare_arguments(share_directory)]
+    given = [word.partition(':=')[0] for word in context.argv if ':=' in word]
+    lines = []
+    for name in given:
+        matches = get_close_matches(name, known, n=1)
+        if name not in known and matches:
+            lines.append(f'{name}:= is no argument of segnext.launch.py: is {matches[0]}:= meant?')
+    return [LogInfo(msg=line) for line in lines]
+
+
+def start_all(context) -> list:
+    """Return everything to start: what is wrong is found before the first process runs.
+
+    A launch that fails between two processes leaves the first one behind.
+    """
+    return [
+        *name_misspelt(context),
+        *choose_transport(context),
+        *start_node(context),
+        *start_rviz(context),
+    ]
+
+
 def generate_launch_description() -> LaunchDescription:
     """Return what `ros2 launch seg_perception segnext.launch.py` starts."""
     share_directory = get_package_share_directory(PACKAGE)
     return LaunchDescription(
-        [
-            *declare_arguments(share_directory),
-            OpaqueFunction(function=choose_transport),
-            OpaqueFunction(function=start_node),
-            OpaqueFunction(function=start_rviz),
-        ]
+        [*declare_arguments(share_directory), OpaqueFunction(function=start_all)]
     )

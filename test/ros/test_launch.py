@@ -24,9 +24,10 @@ VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 @pytest.fixture
 def launch_file(tmp_path, monkeypatch):
     """Return the launch file as a module, with the package in an ament index."""
-    marker = tmp_path / 'share' / 'ament_index' / 'resource_index' / 'packages' / 'seg_perception'
-    marker.parent.mkdir(parents=True)
-    marker.touch()
+    index = tmp_path / 'share' / 'ament_index' / 'resource_index' / 'packages'
+    index.mkdir(parents=True)
+    for package in ('seg_perception', 'rviz2'):
+        (index / package).touch()
     (tmp_path / 'share' / 'seg_perception').symlink_to(CHECKOUT)
     monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
     for variable in VARIABLES:
@@ -138,6 +139,23 @@ def test_rviz_starts_only_when_asked_for(launch_file):
     option, config = (perform(part, context) for part in node._Node__arguments)
     assert option == '-d'
     assert Path(config).samefile(CHECKOUT / 'config' / 'segnext.rviz')
+
+
+def test_without_rviz2_nothing_is_started_and_what_to_install_is_said(launch_file, tmp_path):
+    (tmp_path / 'share' / 'ament_index' / 'resource_index' / 'packages' / 'rviz2').unlink()
+    context = make_context(launch_file, rviz='true')
+    with pytest.raises(RuntimeError, match='rviz: the package rviz2 is not installed'):
+        launch_file.start_all(context)
+
+
+def test_a_misspelt_argument_is_named_with_the_one_meant(launch_file):
+    arguments = ['modle:=x', 'camera:=front', 'model:=y', 'unlike_any:=z']
+    context = LaunchContext(argv=arguments)
+    lines = [perform(action.msg, context) for action in launch_file.name_misspelt(context)]
+    assert lines == [
+        'modle:= is no argument of segnext.launch.py: is model:= meant?',
+        'camera:= is no argument of segnext.launch.py: is cameras:= meant?',
+    ]
 
 
 @pytest.mark.parametrize(
