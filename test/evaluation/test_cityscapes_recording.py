@@ -17,12 +17,14 @@ from seg_perception.evaluation.bags import BagReader
 from seg_perception.evaluation.camera_geometry import find_transform, read_static_transforms
 from seg_perception.evaluation.cityscapes_recording import DeadReckoning, write_cityscapes_bag
 from seg_perception.evaluation.label_truth import open_truth
+from seg_perception.evaluation.panoptic_quality import crowd_id
 from seg_perception.evaluation.score import BagTruth
 from seg_perception.evaluation.topics import (
     BASE_FRAME,
     CAMERA_FRAME,
     CAMERA_INFO_TOPIC,
     COMPRESSED_IMAGE_TOPIC,
+    INSTANCES_TRACKED_KEY,
     LABEL_TOPIC,
     ODOMETRY_TOPIC,
     PANOPTIC_TOPIC,
@@ -143,6 +145,39 @@ def test_labels_become_train_ids_and_instances_count_from_one(root, tmp_path):
     assert panoptic.read(stamp_ns)[0, ::8].tolist() == [13001, 0, -2 - 13, -1]
     truth.close()
     panoptic.close()
+
+
+def test_instances_are_recorded_as_numbered_image_by_image(root, tmp_path):
+    record(root, tmp_path / 'bag', cities=('bonn',))
+    with BagReader(tmp_path / 'bag') as reader:
+        assert reader.custom_data[INSTANCES_TRACKED_KEY] == 'false'
+
+
+def test_random_instances_become_the_segments_of_the_official_conversion(tmp_path):
+    official = pytest.importorskip('cityscapesscripts.preparation.createPanopticImgs')
+    random = np.random.default_rng(0)
+    classes = random.integers(0, 34, 60)
+    # half of what has instances is told apart; the rest are groups
+    numbered = classes * 1000 + random.integers(0, 40, 60)
+    has_instances = np.isin(classes, [i for i, label in official.id2label.items()
+                                      if label.hasInstances])  # fmt: skip
+    ids = np.where(has_instances & (random.random(60) < 0.5), numbered, classes)
+    image = ids[random.integers(0, 60, (40, 50))].astype(np.uint16)
+    put(tmp_path, 'gtFine', 'ulm', 'ulm_000000_000019', '_gtFine_instanceIds.png', image)
+    (tmp_path / 'out').mkdir()
+    official.convert2panoptic(str(tmp_path / 'gtFine'), str(tmp_path / 'out'), True, ['val'])
+    content = json.loads((tmp_path / 'out' / 'cityscapes_panoptic_val_trainId.json').read_text())
+    segments = content['annotations'][0]['segments_info']
+    panoptic = cityscapes.convert_instance_ids(image, load_label_space('cityscapes'))
+    expected = np.full(image.shape, cityscapes.VOID)
+    for segment in segments:
+        class_id, number = segment['category_id'], segment['id'] % 1000 + 1
+        number = number if segment['id'] >= 1000 else 0
+        ours = crowd_id(class_id) if segment['iscrowd'] else class_id * 1000 + number
+        expected[image == segment['id']] = ours
+    assert (panoptic == expected).all()
+    assert len(np.unique(panoptic[panoptic >= 0])) > 10 and (panoptic == -1).any()
+    assert len(np.unique(panoptic[panoptic < -1])) >= 3
 
 
 def test_timestamps_place_the_frames_around_the_labelled_one(root, tmp_path):
