@@ -40,7 +40,8 @@ error, 15 bins. Both are measured on pixels drawn from the same images and their
 of all for a model that is honest already: that is said in a line of its own, and `ece_is_worse`
 is true in the JSON. The layouts are those of
 `seg_perception evaluate-images --help`. A file that is calibrated already is refined: its new
-temperature is the product. Calibrate anew after each `seg_perception export`.
+temperature is the product. Calibrate anew after each `seg_perception export`. SegViT is refused:
+no last layer makes its logits.
 """
 # Of the logits' range, and of the mask: float32 rounding of the divided weights.
 MAX_RELATIVE_DIFFERENCE = 1e-3
@@ -58,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Fit, write and report."""
     require_packages('bags', 'rosbags', 'tqdm', 'cv2')
-    from seg_perception.engines.classifier import calibrate_model
+    from seg_perception.engines.classifier import calibrate_model, require_linear_classifier
     from seg_perception.engines.model_file import load_model_file
     from seg_perception.evaluation.files import replace_file
     from seg_perception.evaluation.labelled_split import open_split
@@ -74,6 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     config = make_split_config(arguments)
     model_path, pipeline = load_pipeline(arguments)
     try:
+        model = load_model_file(model_path)
+        require_linear_classifier(model)  # before minutes of work, not after
         engine = pipeline.engine
         split = open_split(config, engine.metadata.label_space)
         sample = collect_logits(
@@ -87,7 +90,6 @@ def run(arguments: argparse.Namespace) -> int:
         pipeline.close()
     temperature = fit_temperature(sample)
     before, after = measure_calibration(sample), measure_calibration(sample, temperature)
-    model = load_model_file(model_path)
     calibrated = calibrate_model(model, temperature)
     content = calibrated.SerializeToString()
 

@@ -45,6 +45,18 @@ def calibrate_model(model: ModelFile, temperature: float) -> onnx.ModelProto:
     return calibrated
 
 
+def require_linear_classifier(model: ModelFile) -> None:
+    """Raise EngineError for a model file whose logits cannot be divided by a temperature."""
+    producers = {output: node.op_type for node in model.graph.graph.node for output in node.output}
+    if producers.get(LOGITS) == 'Log':
+        raise EngineError(
+            f'model file {model.path} gives logarithms of scores in place of logits: SegViT sums '
+            'class probability times mask over its queries, so no last layer takes a temperature. '
+            'Use the file as it is; its confidence is what it was trained to be'
+        )
+    find_classifier_constants(model.graph.graph)
+
+
 def divide_classifier(graph: onnx.GraphProto, divisor: float) -> None:
     """Divide weights and bias of the layer that makes the logits, in place.
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -20,6 +19,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from tensorrt_process import NEEDS_TENSORRT_RTX, PYTHON, make_environment, start_build
 
 from seg_perception.engines import tensorrt_backend, tensorrt_build
 from seg_perception.engines.half_precision import TYPES, convert_precision
@@ -28,8 +28,6 @@ from seg_perception.engines.prelude import specialise
 from seg_perception.resources import find_model
 from seg_perception.sample.drive import SampleDrive
 
-ROOT = Path(__file__).parents[2]
-PYTHON = ROOT / '.venv-tensorrt' / 'bin' / 'python'
 CHECKS = Path(__file__).parent / 'tensorrt_environment' / 'checks.py'
 MODEL = 'segnext_t_street'
 SIZE_HW = (192, 384)
@@ -45,17 +43,7 @@ USED_CLASSES = (
 # Of TensorRT-RTX alone; `require_targets` stands before their use.
 ONLY_RTX = {'num_compute_capabilities', 'set_compute_capability'}
 
-pytestmark = pytest.mark.skipif(
-    not (PYTHON.parents[1] / '.done').exists(),
-    reason='TensorRT-RTX is not installed: `make .venv-tensorrt/.done` installs it, on platforms '
-    'that it has wheels for',
-)
-
-
-def make_environment(cache: Path) -> dict[str, str]:
-    """Return the variables of a process that has our package, and nothing else of this one."""
-    folders = [str(ROOT), str(Path(__file__).parent)]
-    return os.environ | {'PYTHONPATH': os.pathsep.join(folders), 'XDG_CACHE_HOME': str(cache)}
+pytestmark = NEEDS_TENSORRT_RTX
 
 
 def ask(cache: Path, *arguments: str) -> Any:
@@ -68,19 +56,6 @@ def ask(cache: Path, *arguments: str) -> Any:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
-
-
-def start_build(cache: Path, *options: str) -> subprocess.Popen:
-    """Start `seg_perception build-engine` as a user would."""
-    command = [str(PYTHON), '-m', 'seg_perception', 'build-engine', *options]
-    return subprocess.Popen(
-        command,
-        cwd=cache,
-        env=make_environment(cache),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def build(cache: Path, *options: str) -> tuple[dict[str, Any], str]:
