@@ -20,7 +20,7 @@ class PanopticStore:
     def add(self, replayed: ReplayedPanoptic) -> None:
         """Keep a map."""
         ids = np.ascontiguousarray(replayed.panoptic, np.int32)
-        self._compressed[replayed.stamp_ns] = (zlib.compress(ids, 1), ids.shape)
+        self._compressed[replayed.stamp_ns] = (zlib.compress(ids.data, 1), ids.shape)
 
     def __contains__(self, stamp_ns: int) -> bool:
         return stamp_ns in self._compressed
