@@ -4,22 +4,62 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from collections.abc import Sequence
-from typing import Any
-
-import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from seg_perception.errors import UserError
-from seg_perception.ros.log_bridge import send_logs_to
-from seg_perception.ros.segmentation_node import SegmentationNode
+
+if TYPE_CHECKING:
+    from seg_perception.ros.segmentation_node import SegmentationNode
 
 # How long the executor sleeps at most, and so how late SIGINT may be noticed. Five wake-ups per
 # second cost nothing that can be measured.
 SPIN_TIMEOUT_S = 0.2
+
+
+class StopRequest:
+    """Takes SIGINT and SIGTERM from its making on.
+
+    Our own handlers: those of rclpy shut the context down at once, and neither the frame in hand
+    nor the transition to finalized could be published any more.
+
+    Attributes:
+        is_made: a signal has come.
+        has_interrupted: it ended something half done.
+        interrupt: called by the handler, in the main thread; may raise KeyboardInterrupt.
+    """
+
+    def __init__(self) -> None:
+        self.is_made = False
+        self.has_interrupted = False
+        self.interrupt: Callable[[], None] = raise_interrupt
+        signal.signal(signal.SIGINT, self._take)
+        signal.signal(signal.SIGTERM, self._take)
+
+    def _take(self, signal_number: int, frame: Any) -> None:
+        self.is_made = True
+        try:
+            self.interrupt()
+        except KeyboardInterrupt:
+            self.has_interrupted = True
+            raise
+
+    def ignore_further(self) -> None:
+        """Let no signal disturb the end any more.
+
+        Python gives signals back to the system before the libraries unload; a second one (both
+        launch and the terminal may send it) must not turn a clean end into a failure.
+        """
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def raise_interrupt() -> None:
+    """End the imports and the making of the node, of which nothing has to be undone."""
+    raise KeyboardInterrupt
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,19 +68,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns 0 after a clean end, 1 where `build_only` was asked for and no engine is ready, 2 when
     the parameters or the command line are wrong.
     """
-    stop_requested = False
+    # before the imports, which take seconds
+    stop = StopRequest()
+    try:
+        status = run_node(arguments, stop)
+    except KeyboardInterrupt:
+        status = 0
+    finally:
+        stop.ignore_further()
+    if stop.has_interrupted:
+        # Numba may go on in a thread, for which Python would wait: 15 s on a busy machine.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+def run_node(arguments: Sequence[str] | None, stop: StopRequest) -> int:
+    """Make the node and spin it until a stop is asked for; returns what `main` does."""
+    import rclpy
+    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+    from rclpy.signals import SignalHandlerOptions
+
+    from seg_perception.ros.log_bridge import send_logs_to
+    from seg_perception.ros.segmentation_node import SegmentationNode
+
     node: SegmentationNode | None = None
-
-    def request_stop(signal_number: int, frame: Any) -> None:
-        nonlocal stop_requested
-        stop_requested = True
-        if node is not None:
-            node.interrupt()
-
-    # Our own handlers: those of rclpy shut the context down at once, and neither the frame in
-    # hand nor the transition to finalized could be published any more.
-    signal.signal(signal.SIGINT, request_stop)
-    signal.signal(signal.SIGTERM, request_stop)
     try:
         rclpy.init(
             args=None if arguments is None else list(arguments),
@@ -53,13 +106,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     executor = SingleThreadedExecutor()
     try:
         node = SegmentationNode()
+        stop.interrupt = node.interrupt
         send_logs_to(node.get_logger())
         if node.get_parameter('build_only').value:
             return 0 if node.build() else 1
         executor.add_node(node)
         if node.get_parameter('autostart').value:
             node.start()
-        while not stop_requested:
+        while not stop.is_made:
             executor.spin_once(timeout_sec=SPIN_TIMEOUT_S)
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
@@ -75,10 +129,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
-        # Python gives signals back to the system before the libraries unload; a second one (both
-        # launch and the terminal may send it) must not turn a clean end into a failure.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return 0
 
 

@@ -56,6 +56,7 @@ class SegmentationNode(LifecycleNode):
         super().__init__(NODE_NAME, **node_arguments)
         self._state = 'unconfigured'
         self._configure_error = ''
+        self._is_configuring = False
         self._model_path = ''
         self._pipeline: SegmentationPipeline | None = None
         self._worker: LatestItemWorker[Any] | None = None
@@ -98,14 +99,26 @@ class SegmentationNode(LifecycleNode):
         return True
 
     def interrupt(self) -> None:
-        """End the build of an engine that a transition waits for; for handlers of signals."""
+        """End what a transition waits for; for handlers of signals, in the executor's thread.
+
+        Raises:
+            KeyboardInterrupt: out of a configuration, which takes a minute where Numba compiles on
+                a busy machine; a launch kills after ten seconds.
+
+        """
         if self._pipeline is not None:
             self._pipeline.engine.interrupt()
+        if self._is_configuring:
+            raise KeyboardInterrupt
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and compile the network; on failure say why and stay unconfigured."""
         try:
-            self._configure()
+            self._configure_interruptibly()
+        except KeyboardInterrupt:
+            self.get_logger().info('configuration interrupted by a signal')
+            self._release()
+            return TransitionCallbackReturn.FAILURE
         # Engine libraries raise anything, and rclpy would swallow it without a word.
         except Exception as error:
             kind = '' if isinstance(error, UserError) else f'{type(error).__name__}: '
@@ -165,6 +178,13 @@ class SegmentationNode(LifecycleNode):
         """Bring the node to its end from whatever state it is in."""
         if self._state != 'finalized':
             self.trigger_shutdown()
+
+    def _configure_interruptibly(self) -> None:
+        self._is_configuring = True
+        try:
+            self._configure()
+        finally:
+            self._is_configuring = False
 
     def _configure(self) -> None:
         start_s = time.perf_counter()
