@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -48,13 +49,14 @@ class StopRequest:
             raise
 
     def ignore_further(self) -> None:
-        """Let no signal disturb the end any more.
+        """Let no signal disturb the end any more, and let go of the node.
 
         Python gives signals back to the system before the libraries unload; a second one (both
         launch and the terminal may send it) must not turn a clean end into a failure.
         """
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        self.interrupt = raise_interrupt
 
 
 def raise_interrupt() -> None:
@@ -78,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stop.ignore_further()
     if stop.has_interrupted:
         # Numba may go on in a thread, for which Python would wait: 15 s on a busy machine.
+        gc.collect()  # the node's shared memory goes with its last object
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
