@@ -166,8 +166,8 @@ class GroundInputs:
             count = self._node.count_publishers(self.camera_info_topic)
             raise GroundError(
                 CAMERA_INFO,
-                f'no camera_info on {self.camera_info_topic} yet ({count} publishers); grids need '
-                'the calibration of the camera: remap camera_info where it has another name',
+                f'no camera_info on {self.camera_info_topic} yet ({count} publishers); grids and '
+                'positions need the calibration: remap camera_info where it has another name',
             )
         key = (image_hw, describe_camera_info(info))
         if self._model is None or key != self._model_key:
