@@ -25,6 +25,7 @@ from seg_perception.ros.environment import (
     name_profile_variable,
     prepare_this_process,
 )
+from seg_perception.ros.shared_memory import CURE, SHARED_MEMORY, find_leftovers
 
 SECTION = 'ROS 2'
 # rclpy's major version by distribution; and which of them the tests run on.
@@ -39,7 +40,6 @@ REQUIRED_MESSAGES = (
     'rcl_interfaces',
     'geometry_msgs',
 )
-SHARED_MEMORY = Path('/dev/shm')
 # The segment of the shipped profile, and the copy that a subscriber may still hold.
 NEEDED_SHARED_MEMORY_BYTES = 2 * 64 * 2**20
 PROBE_TIMEOUT_S = 60.0
@@ -226,15 +226,20 @@ def check_shared_memory(folder: Path = SHARED_MEMORY) -> Iterator[Finding]:
     facts = os.statvfs(folder)
     free, size = facts.f_bavail * facts.f_frsize, facts.f_blocks * facts.f_frsize
     segments = len(list(folder.glob('fastdds_*')) + list(folder.glob('fastrtps_*')))
+    leftovers = find_leftovers(folder)
     text = (
         f'{folder}: {free / 2**20:.0f} of {size / 2**20:.0f} MB free, {segments} files of Fast DDS'
     )
+    if leftovers.segments:
+        text += f'; {leftovers.describe()}'
     if free < NEEDED_SHARED_MEMORY_BYTES:
         cure = (
-            'if no ROS process runs: fastdds shm clean; in a container: docker run '
+            f'{CURE} (frees what killed processes left); in a container: docker run '
             '--shm-size=1g, or --ipc=host'
         )
         yield Finding(SECTION, name, WARN, text, cure)
+    elif leftovers.are_large:
+        yield Finding(SECTION, name, WARN, text, CURE)
     else:
         yield Finding(SECTION, name, OK, text)
 

@@ -95,6 +95,7 @@ def run_node(arguments: Sequence[str] | None, stop: StopRequest) -> int:
 
     from seg_perception.ros.log_bridge import send_logs_to
     from seg_perception.ros.segmentation_node import SegmentationNode
+    from seg_perception.ros.shared_memory import warn_of_leftovers
 
     node: SegmentationNode | None = None
     try:
@@ -111,6 +112,7 @@ def run_node(arguments: Sequence[str] | None, stop: StopRequest) -> int:
         node = SegmentationNode()
         stop.interrupt = node.interrupt
         send_logs_to(node.get_logger())
+        warn_of_leftovers(node.get_logger())
         if node.get_parameter('build_only').value:
             return 0 if node.build() else 1
         executor.add_node(node)

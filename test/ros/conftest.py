@@ -47,11 +47,10 @@ class Camera:
         reliability = (
             QoSReliabilityPolicy.RELIABLE if reliable else QoSReliabilityPolicy.BEST_EFFORT
         )
-        qos = QoSProfile(depth=5, reliability=reliability)
-        self.raw = self._node.create_publisher(Image, image_topic, qos)
-        self.compressed = self._node.create_publisher(
-            CompressedImage, f'{image_topic}/compressed', qos
-        )
+        self._topic = image_topic
+        self._qos = QoSProfile(depth=5, reliability=reliability)
+        self.raw = self.publish_on(image_topic, Image)
+        self.compressed = self.publish_on(f'{image_topic}/compressed', CompressedImage)
         self.received: dict[str, list[Image]] = {}
         self.status: Any = None
         self.status_count = 0
@@ -59,6 +58,21 @@ class Camera:
         self.subscribe('confidence')
         self._node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
         self._stamp_ns = 1_700_000_000_000_000_000
+
+    def publish_on(self, topic: str, message_type: Any) -> Any:
+        """Return a publisher."""
+        return self._node.create_publisher(message_type, topic, self._qos)
+
+    def restart(self, message_type: Any = Image) -> None:
+        """Leave the image topic, as a driver that ends, and publish on it again."""
+        self._node.destroy_publisher(self.raw)
+        self.raw = self.publish_on(self._topic, message_type)
+        if message_type is Image:
+            self.wait_matched()
+
+    def count_publishers(self, topic: str) -> int:
+        """Return how many there are in the graph."""
+        return self._node.count_publishers(topic)
 
     def subscribe(self, product: str) -> Any:
         """Collect ~/product in received[product]."""
