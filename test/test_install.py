@@ -9,8 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+CONSTRAINTS = sorted((CHECKOUT / 'requirements').glob('constraints-*.txt'))
 SHARE_FILES = [
     'share/ament_index/resource_index/packages/seg_perception',
     'share/seg_perception/package.xml',
@@ -40,6 +44,60 @@ def source_tree(tmp_path_factory) -> Path:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(CHECKOUT / name, target / name)
     return target
+
+
+def list_requirements() -> list[str]:
+    """Return what setup.py installs, extras included."""
+    code = (
+        'import runpy, setuptools as s;'
+        's.setup = lambda **k: print("\\n".join(sum(k["extras_require"].values(), '
+        'k["install_requires"])));'
+        'runpy.run_path("setup.py")'
+    )
+    command = [sys.executable, '-c', code]
+    return subprocess.run(
+        command, cwd=CHECKOUT, check=True, capture_output=True, text=True
+    ).stdout.split('\n')
+
+
+def read_pins(path: Path) -> dict[str, str]:
+    """Return the versions of a constraint file, and of those that it names, by package."""
+    pins = {}
+    for line in path.read_text(encoding='utf-8').splitlines():
+        if line.startswith('-c '):
+            pins.update(read_pins(path.with_name(line[3:])))
+        elif line and not line.startswith('#'):
+            name, _, version = line.partition('==')
+            pins[canonicalize_name(name)] = version
+    return pins
+
+
+def test_tensorrt_is_never_installed_by_us():
+    asked = [Requirement(line) for line in filter(None, list_requirements())]
+    names = {canonicalize_name(requirement.name) for requirement in asked}
+    assert 'numpy' in names and 'tensorrt-rtx-cu13-libs' in names
+    assert not {name for name in names if name.startswith('tensorrt')} - {
+        'tensorrt-rtx-cu13-libs',
+        'tensorrt-rtx-cu13-bindings',
+    }
+    assert '<exec_depend>tensorrt' not in (CHECKOUT / 'package.xml').read_text(encoding='utf-8')
+
+
+@pytest.mark.parametrize('path', CONSTRAINTS, ids=lambda path: path.stem)
+def test_constraints_fit_what_we_ask_for(path):
+    pins = read_pins(path)
+    assert Version(pins['numpy']) < Version('2')  # apt's cv_bridge is built for NumPy 1
+    asked = [Requirement(line) for line in filter(None, list_requirements())]
+    wrong = [
+        str(requirement)
+        for requirement in asked
+        if (pin := pins.get(canonicalize_name(requirement.name))) is not None
+        and pin not in requirement.specifier
+        # of the extra for TensorRT-RTX, which no Jetson takes
+        and requirement.name != 'cuda-python'
+    ]
+    assert wrong == []
+    assert {'numpy', 'scipy', 'numba', 'onnx', 'openvino'} <= set(pins)
 
 
 def list_missing(prefix: Path, names: list[str]) -> list[str]:
