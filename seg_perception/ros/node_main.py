@@ -89,7 +89,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_node(arguments: Sequence[str] | None, stop: StopRequest) -> int:
     """Make the node and spin it until a stop is asked for; returns what `main` does."""
-    import rclpy
+    try:
+        import rclpy
+    except ModuleNotFoundError as error:
+        print(
+            f'error: {error}, with {sys.executable}: source the setup file of ROS 2; where that is '
+            'done, the workspace was built by the colcon of another Python, such as that of a '
+            'virtual environment: build it with the colcon of this one',
+            file=sys.stderr,
+        )
+        return 2
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
 

@@ -3,11 +3,13 @@
 """Starting and ending the node: parameter files, failures, wrong wiring, signals."""
 
 import signal
+import sys
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from seg_perception.errors import UserError
+from seg_perception.ros.node_main import run_node
 from seg_perception.ros.node_process import NodeProcess
 
 
@@ -91,3 +93,11 @@ def test_a_signal_ends_an_active_node_cleanly(request, name, signal_number):
     assert node.stop(signal_number) == 0
     assert 'active: listening on' in node.read_log()
     assert 'Traceback' not in node.read_log()
+
+
+def test_without_rclpy_it_says_which_python_lacks_it(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'rclpy', None)
+    assert run_node([], None) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('error: import of rclpy halted')
+    assert sys.executable in line and 'source the setup file of ROS 2' in line
