@@ -230,7 +230,7 @@ def start_rviz(context) -> list:
 
 def end_build(event, context) -> None:
     """Fail where the node could not build: launch itself takes no notice of exit codes."""
-    if event.returncode != 0:
+    if event.returncode != 0 and not context.is_shutdown:  # else the user interrupted it
         raise RuntimeError(f'build_only: no engine is ready (exit code {event.returncode})')
 
 

@@ -93,9 +93,9 @@ def run_node(arguments: Sequence[str] | None, stop: StopRequest) -> int:
         import rclpy
     except ModuleNotFoundError as error:
         print(
-            f'error: {error}, with {sys.executable}: source the setup file of ROS 2; where that is '
+            f'error: {error}, with {sys.executable}: source the setup file of ROS 2; if that is '
             'done, the workspace was built by the colcon of another Python, such as that of a '
-            'virtual environment: build it with the colcon of this one',
+            'virtual environment: build it with that of the Python that has rclpy',
             file=sys.stderr,
         )
         return 2
