@@ -102,7 +102,7 @@ def test_a_topic_of_another_type_fails(rig):
 def test_incompatible_quality_of_service_is_named_with_both_ends(rig):
     rig.publish('/rear/image_raw', make_image())
     # a segmentation node whose qos_overrides ask for reliable: it has a mask
-    rig.node.create_subscription(Image, '/rear/image_raw', print, RELIABLE)
+    rig.node.create_subscription(Image, '/rear/image_raw', lambda message: None, RELIABLE)
     rig.publish('/rig/mask', make_image('mono8'))
     findings = check('/rear/image_raw')
     (incompatible,) = [each for each in findings if 'incompatible QoS' in each.text]
@@ -113,7 +113,7 @@ def test_incompatible_quality_of_service_is_named_with_both_ends(rig):
 
 def test_a_foreign_subscriber_with_other_quality_of_service_is_a_warning(rig):
     rig.publish('/rear/image_raw', make_image())
-    rig.node.create_subscription(Image, '/rear/image_raw', print, RELIABLE)
+    rig.node.create_subscription(Image, '/rear/image_raw', lambda message: None, RELIABLE)
     findings = check('/rear/image_raw')
     (incompatible,) = [each for each in findings if 'incompatible QoS' in each.text]
     assert incompatible.level == WARN
