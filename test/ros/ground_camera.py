@@ -34,7 +34,6 @@ class GroundCamera(Camera):
         self.depth = create(Image, f'{namespace}/depth', 10)
         self.ground_status: Any = None
         self.ground_status_count = 0
-        self.troubles: set[str] = set()  # each that was shown as the last one
 
     def subscribe_ground(self, product: str, message_type: Any, latched: bool = False) -> Any:
         """Collect a ground product in received[product]."""
@@ -106,7 +105,6 @@ class GroundCamera(Camera):
             if status.name == f'{node_name}: ground occupancy {self.name}'.rstrip():
                 self.ground_status = status
                 self.ground_status_count += 1
-                self.troubles |= {v.value for v in status.values if v.key == 'last trouble'}
 
 
 def view_cells(grid: OccupancyGrid) -> np.ndarray:
