@@ -205,11 +205,15 @@ def time_network(
             engine.close()
             beside.close()
     ratio = 1.0 if full_name == REFERENCE else cpu_ms / reference_cpu_ms
-    times: dict[str, Any] = {'ms': ms, 'ratio': ratio, 'engine': engine.description}
+    times: dict[str, Any] = {
+        'ms': round(ms, 1),
+        'ratio': round(ratio, 3),
+        'engine': engine.description,
+    }
     if with_eager:
         image = torch.zeros(1, 3, *size_hw)
         with torch.inference_mode():
-            times['eager_ms'] = measure([lambda: network(image)], 3)[0, 0]
+            times['eager_ms'] = round(measure([lambda: network(image)], 3)[0, 0], 1)
     return times
 
 
