@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import draw_image, prepare_image
 from shallow_networks import know_shallow
 from tensorrt_process import NEEDS_TENSORRT_RTX, start_build
 
@@ -20,7 +19,7 @@ from seg_perception.engines.contract import InputContract, ModelMetadata
 from seg_perception.engines.model_file import load_model_file
 from seg_perception.engines.select import EngineConfig, load_engine
 from seg_perception.networks.deployment import build_deployed, describe_network, fold_network
-from seg_perception.networks.export import export_network
+from seg_perception.networks.export import compute_outputs, draw_noise, export_network
 from seg_perception.networks.registry import build_network, parse_full_name
 from seg_perception.perception.labels import load_label_space
 
@@ -58,14 +57,12 @@ def path(request, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='module')
 def expected(path) -> np.ndarray:
-    """Return PyTorch's logits with the file's weights for `draw_image`."""
+    """Return PyTorch's logits with the file's weights for `draw_noise`."""
     model = load_model_file(path)
     network = build_deployed(model.metadata.network, 19)
     weights = model.read_weights()
     network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
-    pixels = prepare_image(draw_image(*SIZE_HW), SIZE_HW, 'letterbox').transpose(2, 0, 1)[None]
-    with torch.inference_mode():
-        return network(torch.from_numpy(np.ascontiguousarray(pixels)))[0].numpy()
+    return compute_outputs(network, draw_noise(SIZE_HW), model.metadata.input)[0]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +71,7 @@ def expected(path) -> np.ndarray:
 def test_engine_computes_what_the_network_does(path, expected, backend, precision):
     engine = load_engine(EngineConfig(str(path), backend=backend, precision=precision))
     try:
-        found = engine.infer(draw_image(*SIZE_HW), 'rgb').copy()
+        found = engine.infer(draw_noise(SIZE_HW), 'rgb').copy()
     finally:
         engine.close()
     assert engine.backend_name == backend
