@@ -30,7 +30,7 @@ setup(
             'py.typed',
             'labels/*.yaml',
             'model_zoo/*.yaml',
-            'evaluation/report_page/*',
+            'evaluation/reports/report_page/*',
         ]
     },
     data_files=[

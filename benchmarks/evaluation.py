@@ -25,19 +25,19 @@ import psutil
 
 from seg_perception.commands.arguments import open_chain, parse_size
 from seg_perception.engines.select import EngineConfig
-from seg_perception.evaluation.bags import BagReader
-from seg_perception.evaluation.drive_judge import METRICS
-from seg_perception.evaluation.drive_result import build_result
-from seg_perception.evaluation.evaluate import DriveConfig, DriveEvaluation
-from seg_perception.evaluation.fleet import FleetConfig, evaluate_on_ray
-from seg_perception.evaluation.frame_source import read_camera_frame
+from seg_perception.evaluation.bags.bag_reader import BagReader
+from seg_perception.evaluation.bags.frame_source import read_camera_frame
+from seg_perception.evaluation.bags.sample_recording import SampleBagConfig, write_sample_bag
+from seg_perception.evaluation.bags.topics import IMAGE_TOPIC
+from seg_perception.evaluation.drives.drive_judge import METRICS
+from seg_perception.evaluation.drives.drive_result import build_result
+from seg_perception.evaluation.drives.evaluate import DriveConfig, DriveEvaluation
+from seg_perception.evaluation.drives.fleet import FleetConfig, evaluate_on_ray
+from seg_perception.evaluation.drives.offline_job import OfflineJob, evaluate_here
+from seg_perception.evaluation.drives.offline_run import OfflineConfig, OfflineRun
 from seg_perception.evaluation.machine import describe_machine
-from seg_perception.evaluation.offline_job import OfflineJob, evaluate_here
-from seg_perception.evaluation.offline_run import OfflineConfig, OfflineRun
-from seg_perception.evaluation.pixel_kernels import count_pairs
-from seg_perception.evaluation.report import write_json
-from seg_perception.evaluation.sample_recording import SampleBagConfig, write_sample_bag
-from seg_perception.evaluation.topics import IMAGE_TOPIC
+from seg_perception.evaluation.metrics.pixel_kernels import count_pairs
+from seg_perception.evaluation.reports.report import write_json
 from seg_perception.perception.frame import FrameReader
 from seg_perception.pipeline import SegmentationPipeline
 from seg_perception.resources import find_model

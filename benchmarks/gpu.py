@@ -191,7 +191,10 @@ def time_masks() -> dict[str, Any] | None:
     None where it cannot run here; the reason is printed.
     """
     try:
-        from seg_perception.evaluation.benchmark_offline import find_cuda_backend, measure_cuda
+        from seg_perception.evaluation.benchmarks.benchmark_offline import (
+            find_cuda_backend,
+            measure_cuda,
+        )
 
         backend, reason = find_cuda_backend(str(MODEL), 'auto', 'auto')
         if not backend:

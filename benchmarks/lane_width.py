@@ -5,9 +5,9 @@
 The image is warped to the ground by the lookup tables of the occupancy grids. Pitch and yaw come
 from the vanishing point of the lane lines, the height from the period of the dashed lines
 (--period-m). The width of the lane sets nothing and is then compared with --width-m. Assumed: a
-flat road, roll 0, lines that are parallel with one gentle bend. `evaluation/lane_lines.py` and
-`evaluation/lane_scale.py` say how each is found. Data are given by path: none come with this
-repository.
+flat road, roll 0, lines that are parallel with one gentle bend. `evaluation/lanes/lane_lines.py`
+and `evaluation/lanes/lane_scale.py` say how each is found. Data are given by path: none come with
+this repository.
 
 The period differs between countries and states: 40 ft (12.19 m) in most of the USA, as it seems
 48 ft (14.63 m) on freeways in California (docs/occupancy_geometry.md).
@@ -25,10 +25,10 @@ import cv2
 import numpy as np
 
 from seg_perception.errors import UserError
-from seg_perception.evaluation.camera_files import load_camera_calibration
+from seg_perception.evaluation.bags.camera_files import load_camera_calibration
 from seg_perception.evaluation.files import replace_file
-from seg_perception.evaluation.lane_lines import LaneLinesError
-from seg_perception.evaluation.lane_scale import (
+from seg_perception.evaluation.lanes.lane_lines import LaneLinesError
+from seg_perception.evaluation.lanes.lane_scale import (
     GroundImage,
     LaneMeasurement,
     measure_lane,

@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 
 from seg_perception.commands.arguments import parse_size
-from seg_perception.evaluation.report import write_json
+from seg_perception.evaluation.reports.report import write_json
 from seg_perception.resources import find_model
 from seg_perception.ros.node_process import NodeProcess
 from seg_perception.ros.replay import LiveReplay, ReplayConfig

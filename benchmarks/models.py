@@ -41,16 +41,7 @@ from seg_perception.engines.contract import (
 from seg_perception.engines.engine import Engine
 from seg_perception.engines.select import EngineConfig, load_engine
 from seg_perception.errors import UserError
-from seg_perception.evaluation.files import replace_file
-from seg_perception.evaluation.machine import read_cpu_model
-from seg_perception.evaluation.pictures import (
-    BACKGROUND_BGR,
-    QUIET_TEXT_BGR,
-    TEXT_BGR,
-    draw_text,
-    write_picture,
-)
-from seg_perception.evaluation.sweep_plot import (
+from seg_perception.evaluation.drives.sweep_plot import (
     BOTTOM_PX,
     FRONT_BGR,
     LEFT_PX,
@@ -60,6 +51,15 @@ from seg_perception.evaluation.sweep_plot import (
     Axis,
     draw_axes,
     draw_name,
+)
+from seg_perception.evaluation.files import replace_file
+from seg_perception.evaluation.machine import read_cpu_model
+from seg_perception.evaluation.reports.pictures import (
+    BACKGROUND_BGR,
+    QUIET_TEXT_BGR,
+    TEXT_BGR,
+    draw_text,
+    write_picture,
 )
 from seg_perception.networks.axial_deploy import DeployAxialDeepLab
 from seg_perception.networks.counting import count_macs, count_parameters

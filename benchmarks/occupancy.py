@@ -4,8 +4,8 @@
 
 Score: evaluation seed 9 of the sample drive, 512x1024, cells of 0.2 m within 25 m of the camera,
 with the true masks (confidence 1) and with the masks of the shipped model.
-`evaluation/occupancy_score.py` defines the figures. Time: a 1024x2048 mask to 40 m x 20 m at
-0.1 m, 8 classes.
+`evaluation/metrics/occupancy_score.py` defines the figures. Time: a 1024x2048 mask to 40 m x 20 m
+at 0.1 m, 8 classes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from seg_perception.evaluation.files import replace_file
-from seg_perception.evaluation.occupancy_score import OccupancyScorer
+from seg_perception.evaluation.metrics.occupancy_score import OccupancyScorer
 from seg_perception.perception.camera_model import CameraModel
 from seg_perception.perception.camera_pose import CameraPose
 from seg_perception.perception.ground_grid import GroundGrid

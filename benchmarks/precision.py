@@ -26,8 +26,8 @@ from seg_perception.engines.model_file import ModelFile, load_model_file
 from seg_perception.engines.prelude import IMAGE, specialise
 from seg_perception.engines.select import EngineConfig, load_engine
 from seg_perception.errors import UserError
-from seg_perception.evaluation.metrics import ConfusionMatrix
-from seg_perception.evaluation.report import write_json
+from seg_perception.evaluation.metrics.confusion import ConfusionMatrix
+from seg_perception.evaluation.reports.report import write_json
 from seg_perception.perception.decode import MaskDecoder
 from seg_perception.perception.labels import UNLABELLED_ID
 from seg_perception.resources import find_model

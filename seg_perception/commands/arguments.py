@@ -17,7 +17,7 @@ from seg_perception.errors import UserError
 if TYPE_CHECKING:
     from seg_perception.engines.engine import Engine
     from seg_perception.engines.select import EngineConfig
-    from seg_perception.evaluation.labelled_split import SplitConfig
+    from seg_perception.evaluation.images.labelled_split import SplitConfig
     from seg_perception.pipeline import SegmentationPipeline
 
 
@@ -110,7 +110,7 @@ def open_chain(
     Instances of a panoptic model are made and followed as the node does with these parameters.
     """
     from seg_perception.engines.select import load_engine
-    from seg_perception.evaluation.node_config import read_instance_configs
+    from seg_perception.evaluation.drives.node_config import read_instance_configs
     from seg_perception.pipeline import SegmentationPipeline
 
     merge, tracks = read_instance_configs(parameters or {})
@@ -156,7 +156,7 @@ def add_split_arguments(parser: argparse.ArgumentParser) -> None:
 
 def make_split_config(arguments: argparse.Namespace) -> SplitConfig:
     """Return the labelled images of `add_split_arguments`; raises UserError."""
-    from seg_perception.evaluation.labelled_split import SplitConfig
+    from seg_perception.evaluation.images.labelled_split import SplitConfig
 
     return SplitConfig(
         layout=arguments.layout,

@@ -18,7 +18,7 @@ from seg_perception.commands.arguments import (
 )
 
 if TYPE_CHECKING:
-    from seg_perception.evaluation.sources import SourceFrame
+    from seg_perception.evaluation.bags.sources import SourceFrame
     from seg_perception.perception.labels import LabelSpace
 
 NAME = 'bag'
@@ -249,7 +249,7 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
 
 def run_sample(arguments: argparse.Namespace) -> None:
     """Record a sample drive."""
-    from seg_perception.evaluation.sample_recording import SampleBagConfig, write_sample_bag
+    from seg_perception.evaluation.bags.sample_recording import SampleBagConfig, write_sample_bag
 
     height_px, width_px = arguments.size
     config = SampleBagConfig(
@@ -271,7 +271,7 @@ def run_sample(arguments: argparse.Namespace) -> None:
 
 def run_from_images(arguments: argparse.Namespace) -> None:
     """Record a folder of images."""
-    from seg_perception.evaluation.sources import DEFAULT_START_S, ImageFolderSource
+    from seg_perception.evaluation.bags.sources import DEFAULT_START_S, ImageFolderSource
     from seg_perception.perception.labels import load_label_space
 
     space = load_label_space(arguments.label_space) if arguments.label_space else None
@@ -296,9 +296,9 @@ def run_from_camvid(arguments: argparse.Namespace) -> None:
 
 def run_from_cityscapes(arguments: argparse.Namespace) -> None:
     """Record frames of Cityscapes."""
-    from seg_perception.evaluation.cityscapes import CityscapesConfig
-    from seg_perception.evaluation.cityscapes_recording import write_cityscapes_bag
-    from seg_perception.evaluation.sources import DEFAULT_START_S
+    from seg_perception.evaluation.bags.cityscapes import CityscapesConfig
+    from seg_perception.evaluation.bags.cityscapes_recording import write_cityscapes_bag
+    from seg_perception.evaluation.bags.sources import DEFAULT_START_S
 
     config = CityscapesConfig(
         root=arguments.folder,
@@ -321,7 +321,7 @@ def run_from_cityscapes(arguments: argparse.Namespace) -> None:
 
 def run_from_video(arguments: argparse.Namespace) -> None:
     """Record a video file."""
-    from seg_perception.evaluation.sources import DEFAULT_START_S, VideoSource
+    from seg_perception.evaluation.bags.sources import DEFAULT_START_S, VideoSource
 
     source = VideoSource(
         arguments.file,
@@ -341,8 +341,8 @@ def _record(
     raw: bool = False,
     jpeg_quality: int = 0,
 ) -> None:
-    from seg_perception.evaluation.camera_files import load_camera_calibration
-    from seg_perception.evaluation.recording import CameraBagConfig, write_camera_bag
+    from seg_perception.evaluation.bags.camera_files import load_camera_calibration
+    from seg_perception.evaluation.bags.recording import CameraBagConfig, write_camera_bag
 
     calibration = None
     if arguments.camera_info is not None:
@@ -365,9 +365,9 @@ def _record(
 
 def run_label(arguments: argparse.Namespace) -> None:
     """Copy a recording with masks."""
-    from seg_perception.evaluation.bag_label import LabelConfig, label_bag
-    from seg_perception.evaluation.bag_writer import check_target
-    from seg_perception.evaluation.topics import MASK_TOPIC
+    from seg_perception.evaluation.bags.bag_label import LabelConfig, label_bag
+    from seg_perception.evaluation.bags.bag_writer import check_target
+    from seg_perception.evaluation.bags.topics import MASK_TOPIC
     from seg_perception.model_zoo.verify import compute_sha256
 
     # before the engine is loaded, which may take a minute
@@ -401,6 +401,6 @@ def run_label(arguments: argparse.Namespace) -> None:
 
 def run_info(arguments: argparse.Namespace) -> None:
     """Show what a recording holds."""
-    from seg_perception.evaluation.bag_info import format_bag_info, inspect_bag
+    from seg_perception.evaluation.bags.bag_info import format_bag_info, inspect_bag
 
     print(format_bag_info(inspect_bag(arguments.bag)))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from seg_perception.commands.arguments import parse_size
 from seg_perception.errors import UserError
-from seg_perception.evaluation.benchmark_samples import DEFAULT_PARTS, PARTS
+from seg_perception.evaluation.benchmarks.benchmark_samples import DEFAULT_PARTS, PARTS
 
 NAME = 'benchmark'
 HELP = 'time the running node, stage by stage and end to end'
@@ -131,16 +131,16 @@ def run(arguments: argparse.Namespace) -> int:
             'ROS 2 installation'
         )
     from seg_perception.engines.model_file import load_model_file
-    from seg_perception.evaluation.benchmark_comparison import (
+    from seg_perception.evaluation.benchmarks.benchmark_comparison import (
         compare_figures,
         format_comparison,
         load_figures,
         require_comparable,
     )
-    from seg_perception.evaluation.benchmark_plot import write_benchmark_plot
-    from seg_perception.evaluation.benchmark_table import format_benchmark
-    from seg_perception.evaluation.pictures import require_picture_name
-    from seg_perception.evaluation.report import write_json
+    from seg_perception.evaluation.benchmarks.benchmark_plot import write_benchmark_plot
+    from seg_perception.evaluation.benchmarks.benchmark_table import format_benchmark
+    from seg_perception.evaluation.reports.pictures import require_picture_name
+    from seg_perception.evaluation.reports.report import write_json
     from seg_perception.resources import find_model
     from seg_perception.ros.benchmark import BenchmarkConfig, name_run, run_benchmark
 

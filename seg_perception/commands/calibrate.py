@@ -62,13 +62,13 @@ def run(arguments: argparse.Namespace) -> int:
     from seg_perception.engines.classifier import calibrate_model, require_linear_classifier
     from seg_perception.engines.model_file import load_model_file
     from seg_perception.evaluation.files import replace_file
-    from seg_perception.evaluation.labelled_split import open_split
-    from seg_perception.evaluation.report import format_table, write_json
-    from seg_perception.evaluation.temperature import (
+    from seg_perception.evaluation.images.labelled_split import open_split
+    from seg_perception.evaluation.images.temperature import (
         collect_logits,
         fit_temperature,
         measure_calibration,
     )
+    from seg_perception.evaluation.reports.report import format_table, write_json
 
     if arguments.out.suffix.lower() != '.onnx':
         raise UserError(f'{arguments.out} is no model file name; expected .onnx')

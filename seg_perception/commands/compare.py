@@ -59,15 +59,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare, print, and return 1 on a regression."""
-    from seg_perception.evaluation.compare import Limits, compare_results
-    from seg_perception.evaluation.comparison_table import format_comparison
-    from seg_perception.evaluation.saved_result import load_result
+    from seg_perception.evaluation.drives.compare import Limits, compare_results
+    from seg_perception.evaluation.drives.saved_result import load_result
+    from seg_perception.evaluation.reports.comparison_table import format_comparison
 
     limits = Limits(arguments.threshold, arguments.latency_threshold)
     comparison = compare_results(load_result(arguments.a), load_result(arguments.b), limits)
     print(format_comparison(comparison))
     if arguments.json is not None:
-        from seg_perception.evaluation.report import write_json
+        from seg_perception.evaluation.reports.report import write_json
 
         write_json(arguments.json, comparison.to_json())
         print(f'wrote {arguments.json}')

@@ -20,9 +20,9 @@ from seg_perception.commands.arguments import (
 from seg_perception.errors import UserError
 
 if TYPE_CHECKING:
-    from seg_perception.evaluation.evaluate import DriveConfig, DriveEvaluation
-    from seg_perception.evaluation.offline_job import OfflineJob, OfflineOutcome
-    from seg_perception.evaluation.watchers import PictureKeeper
+    from seg_perception.evaluation.drives.evaluate import DriveConfig, DriveEvaluation
+    from seg_perception.evaluation.drives.offline_job import OfflineJob, OfflineOutcome
+    from seg_perception.evaluation.reports.watchers import PictureKeeper
 
 NAME = 'evaluate'
 HELP = 'score and time a model on bags, offline or live over DDS'
@@ -119,7 +119,10 @@ def apply_config(arguments: argparse.Namespace) -> None:
     """Take engine arguments that were not given from the parameter file of the node."""
     if arguments.config is None:
         return
-    from seg_perception.evaluation.node_config import list_engine_arguments, read_node_parameters
+    from seg_perception.evaluation.drives.node_config import (
+        list_engine_arguments,
+        read_node_parameters,
+    )
 
     defaults = argparse.ArgumentParser()
     add_engine_arguments(defaults)
@@ -130,8 +133,8 @@ def apply_config(arguments: argparse.Namespace) -> None:
 
 def list_drives(arguments: argparse.Namespace) -> list[DriveConfig]:
     """Return what is evaluated of each bag."""
-    from seg_perception.evaluation.drive_judge import TruthConfig
-    from seg_perception.evaluation.evaluate import DriveConfig
+    from seg_perception.evaluation.drives.drive_judge import TruthConfig
+    from seg_perception.evaluation.drives.evaluate import DriveConfig
 
     truth = TruthConfig(arguments.label_topic, arguments.labels, arguments.label_space)
     return [
@@ -153,10 +156,10 @@ def run_offline(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def make_job(arguments: argparse.Namespace) -> OfflineJob:
     """Return what is evaluated offline, and how."""
-    from seg_perception.evaluation.drive_judge import choose_metrics
-    from seg_perception.evaluation.node_config import read_node_parameters
-    from seg_perception.evaluation.offline_job import OfflineJob
-    from seg_perception.evaluation.offline_run import OfflineConfig
+    from seg_perception.evaluation.drives.drive_judge import choose_metrics
+    from seg_perception.evaluation.drives.node_config import read_node_parameters
+    from seg_perception.evaluation.drives.offline_job import OfflineJob
+    from seg_perception.evaluation.drives.offline_run import OfflineConfig
 
     config = OfflineConfig(
         metric_names=choose_metrics(arguments.metrics),
@@ -176,7 +179,7 @@ def make_job(arguments: argparse.Namespace) -> OfflineJob:
 
 def evaluate_job(arguments: argparse.Namespace, job: OfflineJob) -> OfflineOutcome:
     """Evaluate a job with the engine that was asked for: this process, or Ray."""
-    from seg_perception.evaluation.offline_job import evaluate_here
+    from seg_perception.evaluation.drives.offline_job import evaluate_here
 
     def show(items: Iterable, total: int) -> Iterable:
         return show_progress(items, 'evaluate', total, 'image')
@@ -184,7 +187,7 @@ def evaluate_job(arguments: argparse.Namespace, job: OfflineJob) -> OfflineOutco
     if arguments.engine == 'local':
         return evaluate_here(job, show)
     require_packages('fleet', 'ray')
-    from seg_perception.evaluation.fleet import FleetConfig, evaluate_on_ray
+    from seg_perception.evaluation.drives.fleet import FleetConfig, evaluate_on_ray
 
     fleet = FleetConfig(arguments.address, arguments.workers, arguments.threads)
     return evaluate_on_ray(job, fleet, show)
@@ -194,9 +197,9 @@ def run_live(arguments: argparse.Namespace) -> dict[str, Any]:
     """Play the bags to a node one after the other and write what was asked for."""
     require_packages('ros', 'rclpy')
     from seg_perception.engines.model_file import load_model_file
-    from seg_perception.evaluation.drive_judge import choose_metrics, require_instances
-    from seg_perception.evaluation.drive_result import build_result
-    from seg_perception.evaluation.watchers import PictureKeeper
+    from seg_perception.evaluation.drives.drive_judge import choose_metrics, require_instances
+    from seg_perception.evaluation.drives.drive_result import build_result
+    from seg_perception.evaluation.reports.watchers import PictureKeeper
     from seg_perception.model_zoo.verify import compute_sha256
     from seg_perception.resources import find_model
     from seg_perception.ros.live_evaluation import LiveConfig, evaluate_live
@@ -289,9 +292,9 @@ def write_outputs(
     arguments: argparse.Namespace, result: dict[str, Any], keepers: list[PictureKeeper]
 ) -> None:
     """Print the figures and write the files that were asked for."""
-    from seg_perception.evaluation.html_report import write_report
-    from seg_perception.evaluation.report import write_contact_sheet, write_json
-    from seg_perception.evaluation.result_text import format_result
+    from seg_perception.evaluation.reports.html_report import write_report
+    from seg_perception.evaluation.reports.report import write_contact_sheet, write_json
+    from seg_perception.evaluation.reports.result_text import format_result
 
     print(format_result(result))
     written: list[Path] = []

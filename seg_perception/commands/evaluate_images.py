@@ -20,8 +20,8 @@ from seg_perception.commands.arguments import (
 
 if TYPE_CHECKING:
     from seg_perception.engines.engine import Engine
-    from seg_perception.evaluation.image_score import ImageSetResult
-    from seg_perception.evaluation.labelled_split import LabelledSplit
+    from seg_perception.evaluation.images.image_score import ImageSetResult
+    from seg_perception.evaluation.images.labelled_split import LabelledSplit
 
 NAME = 'evaluate-images'
 HELP = 'score a model on a folder of labelled images'
@@ -63,9 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate and report."""
     require_packages('bags', 'rosbags', 'tqdm', 'cv2')
-    from seg_perception.evaluation.image_score import evaluate_images
-    from seg_perception.evaluation.labelled_split import open_split
-    from seg_perception.evaluation.pictures import require_picture_name
+    from seg_perception.evaluation.images.image_score import evaluate_images
+    from seg_perception.evaluation.images.labelled_split import open_split
+    from seg_perception.evaluation.reports.pictures import require_picture_name
 
     for picture in (arguments.figure, arguments.contact_sheet):
         if picture is not None:  # before minutes of work, not after
@@ -93,8 +93,8 @@ def report(
     result: ImageSetResult,
 ) -> None:
     """Print the figures and write the files that were asked for."""
-    from seg_perception.evaluation.confusion_figure import write_confusion
-    from seg_perception.evaluation.report import (
+    from seg_perception.evaluation.reports.confusion_figure import write_confusion
+    from seg_perception.evaluation.reports.report import (
         print_summary_table,
         write_contact_sheet,
         write_json,

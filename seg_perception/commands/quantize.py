@@ -19,7 +19,7 @@ from seg_perception.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-    from seg_perception.evaluation.labelled_split import LabelledSplit
+    from seg_perception.evaluation.images.labelled_split import LabelledSplit
 
 NAME = 'quantize'
 HELP = 'an int8 file beside a model, for CPUs without bfloat16 and for TensorRT'
@@ -64,9 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
     from seg_perception.engines.int8_file import SUFFIX, name_int8_file
     from seg_perception.engines.model_file import load_model_file
     from seg_perception.evaluation.files import replace_file
-    from seg_perception.evaluation.labelled_split import open_split
-    from seg_perception.evaluation.quantization import quantize_model
-    from seg_perception.evaluation.report import write_json
+    from seg_perception.evaluation.images.labelled_split import open_split
+    from seg_perception.evaluation.images.quantization import quantize_model
+    from seg_perception.evaluation.reports.report import write_json
     from seg_perception.resources import find_model
 
     if arguments.images < 1:

@@ -15,8 +15,8 @@ from seg_perception.commands.evaluate import describe_setup, list_drives
 from seg_perception.errors import UserError
 
 if TYPE_CHECKING:
-    from seg_perception.evaluation.offline_job import ShowProgress
-    from seg_perception.evaluation.sweep import FindProblem, SweepPoint
+    from seg_perception.evaluation.drives.offline_job import ShowProgress
+    from seg_perception.evaluation.drives.sweep import FindProblem, SweepPoint
 
 NAME = 'sweep'
 HELP = 'find the best parameters: accuracy against latency over bags'
@@ -80,9 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate all points, choose one and write what came of it."""
     require_packages('bags', 'rosbags', 'tqdm', 'cv2')
-    from seg_perception.evaluation.drive_judge import choose_metrics
-    from seg_perception.evaluation.sweep import list_points, parse_choice, parse_sweep
-    from seg_perception.evaluation.sweep_run import SweepJob, evaluate_points
+    from seg_perception.evaluation.drives.drive_judge import choose_metrics
+    from seg_perception.evaluation.drives.sweep import list_points, parse_choice, parse_sweep
+    from seg_perception.evaluation.drives.sweep_run import SweepJob, evaluate_points
     from seg_perception.model_zoo.verify import compute_sha256
 
     choice = parse_choice(arguments.choose, arguments.max_latency_ms)
@@ -113,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def read_base(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the node's parameters that all points share."""
-    from seg_perception.evaluation.node_config import read_node_parameters
+    from seg_perception.evaluation.drives.node_config import read_node_parameters
 
     base = {} if arguments.config is None else read_node_parameters(arguments.config)
     return base | ({'model.path': arguments.model} if arguments.model else {})
@@ -141,8 +141,8 @@ def choose_check() -> FindProblem:
 
 def format_points(points: Sequence[SweepPoint]) -> str:
     """Return the table of points; a star marks the Pareto front."""
-    from seg_perception.evaluation.sweep import list_pareto
-    from seg_perception.evaluation.tables import format_table
+    from seg_perception.evaluation.drives.sweep import list_pareto
+    from seg_perception.evaluation.reports.tables import format_table
 
     front = list_pareto(points)
     has_instances = any(point.pq is not None for point in points)
@@ -165,11 +165,11 @@ def write_outputs(
     arguments: argparse.Namespace, points: Sequence[SweepPoint], best: SweepPoint
 ) -> None:
     """Write table, plot and parameter file, and say which point is the best."""
+    from seg_perception.evaluation.drives.sweep import format_parameters, list_pareto
+    from seg_perception.evaluation.drives.sweep_plot import write_sweep_plot
     from seg_perception.evaluation.files import replace_file
     from seg_perception.evaluation.machine import describe_machine
-    from seg_perception.evaluation.report import write_json
-    from seg_perception.evaluation.sweep import format_parameters, list_pareto
-    from seg_perception.evaluation.sweep_plot import write_sweep_plot
+    from seg_perception.evaluation.reports.report import write_json
 
     bags = ', '.join(str(bag) for bag in arguments.bags)
     figures = f'mean IoU {best.miou:.4f}, latency p50 {best.latency_ms:.1f} ms'

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from seg_perception.errors import UserError
-from seg_perception.evaluation.tables import format_table
+from seg_perception.evaluation.reports.tables import format_table
 from seg_perception.model_zoo.cards import CardLicence, ModelCard, load_card
 from seg_perception.model_zoo.catalogue import Catalogue
 

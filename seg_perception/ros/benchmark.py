@@ -27,7 +27,7 @@ from typing import Any
 from seg_perception.engines.contract import ModelMetadata
 from seg_perception.engines.engine import Engine
 from seg_perception.engines.select import EngineConfig, load_engine
-from seg_perception.evaluation.benchmark_figures import (
+from seg_perception.evaluation.benchmarks.benchmark_figures import (
     BENCHMARK_FORMAT,
     Figures,
     RoundFigures,
@@ -38,13 +38,13 @@ from seg_perception.evaluation.benchmark_figures import (
     summarize_unthrottled,
     summarize_use,
 )
-from seg_perception.evaluation.benchmark_offline import (
+from seg_perception.evaluation.benchmarks.benchmark_offline import (
     DECODE_HW,
     find_cuda_backend,
     measure_cuda,
     measure_decode,
 )
-from seg_perception.evaluation.benchmark_samples import DEFAULT_PARTS
+from seg_perception.evaluation.benchmarks.benchmark_samples import DEFAULT_PARTS
 from seg_perception.evaluation.machine import count_cores, describe_machine
 from seg_perception.ros.benchmark_camera import CameraTask, run_task
 from seg_perception.ros.benchmark_cameras import (

@@ -28,7 +28,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
 from seg_perception.errors import UserError
-from seg_perception.evaluation.benchmark_samples import CameraReport
+from seg_perception.evaluation.benchmarks.benchmark_samples import CameraReport
 from seg_perception.evaluation.process_usage import ProcessUsage, read_usage
 from seg_perception.ros.environment import child_environment, prepare_this_process
 from seg_perception.ros.replay import LiveReplay, ReplayConfig, read_stamp_ns

@@ -25,7 +25,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
 from seg_perception.errors import UserError
-from seg_perception.evaluation.benchmark_figures import (
+from seg_perception.evaluation.benchmarks.benchmark_figures import (
     ROUNDS_OF_TURNS,
     Figures,
     RoundFigures,

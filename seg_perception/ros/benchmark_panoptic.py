@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from seg_perception.evaluation.benchmark_figures import (
+from seg_perception.evaluation.benchmarks.benchmark_figures import (
     ROUNDS_OF_TURNS,
     Figures,
     RoundFigures,
@@ -17,7 +17,7 @@ from seg_perception.evaluation.benchmark_figures import (
     list_percentiles,
     summarize_turns,
 )
-from seg_perception.evaluation.benchmark_samples import Round
+from seg_perception.evaluation.benchmarks.benchmark_samples import Round
 from seg_perception.perception.geometry import place_image, sampling_grid
 from seg_perception.perception.labels import load_label_space
 from seg_perception.perception.panoptic import PanopticMerger

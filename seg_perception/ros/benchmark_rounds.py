@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from seg_perception.engines.engine import Engine
-from seg_perception.evaluation.benchmark_samples import CameraReport, Round
+from seg_perception.evaluation.benchmarks.benchmark_samples import CameraReport, Round
 from seg_perception.ros.benchmark_camera import (
     WARM_UP_TIMEOUT_S,
     CameraTask,

@@ -15,23 +15,23 @@ from tqdm import tqdm
 
 from seg_perception.engines.model_file import load_model_file
 from seg_perception.errors import UserError
-from seg_perception.evaluation.bags import (
+from seg_perception.evaluation.bags.bag_reader import (
     BagReader,
     find_image_topic,
     find_label_topic,
     read_header_stamp_ns,
 )
-from seg_perception.evaluation.camera_geometry import read_recorded_camera
-from seg_perception.evaluation.frame_source import read_camera_frame
-from seg_perception.evaluation.pictures import SheetFrame, write_contact_sheet
-from seg_perception.evaluation.recording import CameraBagConfig, write_camera_bag
-from seg_perception.evaluation.report import format_score, percentile_ms, write_json
-from seg_perception.evaluation.sample_recording import SampleBagConfig, write_sample_bag
-from seg_perception.evaluation.score import BagScorer, BagTruth, MaskScore
-from seg_perception.evaluation.sources import VideoSource
-from seg_perception.evaluation.tables import print_summary_table
-from seg_perception.evaluation.topics import COMPRESSED_IMAGE_TYPE
-from seg_perception.evaluation.video import OverlayVideo
+from seg_perception.evaluation.bags.camera_geometry import read_recorded_camera
+from seg_perception.evaluation.bags.frame_source import read_camera_frame
+from seg_perception.evaluation.bags.recording import CameraBagConfig, write_camera_bag
+from seg_perception.evaluation.bags.sample_recording import SampleBagConfig, write_sample_bag
+from seg_perception.evaluation.bags.sources import VideoSource
+from seg_perception.evaluation.bags.topics import COMPRESSED_IMAGE_TYPE
+from seg_perception.evaluation.metrics.score import BagScorer, BagTruth, MaskScore
+from seg_perception.evaluation.reports.pictures import SheetFrame, write_contact_sheet
+from seg_perception.evaluation.reports.report import format_score, percentile_ms, write_json
+from seg_perception.evaluation.reports.tables import print_summary_table
+from seg_perception.evaluation.reports.video import OverlayVideo
 from seg_perception.perception.frame import Frame, FrameError, FrameReader
 from seg_perception.perception.labels import LabelSpace
 from seg_perception.resources import find_model

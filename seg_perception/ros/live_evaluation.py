@@ -12,20 +12,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from seg_perception.evaluation.bags import BagReader, find_image_topic
-from seg_perception.evaluation.camera_geometry import read_recorded_camera
-from seg_perception.evaluation.drive_judge import open_judge
-from seg_perception.evaluation.evaluate import (
+from seg_perception.evaluation.bags.bag_reader import BagReader, find_image_topic
+from seg_perception.evaluation.bags.camera_geometry import read_recorded_camera
+from seg_perception.evaluation.bags.frame_source import FrameSource, ReadFrame, read_camera_frame
+from seg_perception.evaluation.bags.topics import COMPRESSED_IMAGE_TYPE
+from seg_perception.evaluation.drives.drive_judge import open_judge
+from seg_perception.evaluation.drives.evaluate import (
     DriveConfig,
     DriveEvaluation,
     Watcher,
     list_faults,
 )
-from seg_perception.evaluation.frame_record import DROPPED, UNREADABLE, FrameRecord
-from seg_perception.evaluation.frame_source import FrameSource, ReadFrame, read_camera_frame
-from seg_perception.evaluation.judge import FrameJudge
+from seg_perception.evaluation.drives.frame_record import DROPPED, UNREADABLE, FrameRecord
+from seg_perception.evaluation.drives.judge import FrameJudge
 from seg_perception.evaluation.process_usage import ProcessUsage, read_usage
-from seg_perception.evaluation.topics import COMPRESSED_IMAGE_TYPE
 from seg_perception.perception.frame import FrameError, FrameReader
 from seg_perception.perception.labels import LabelSpace
 from seg_perception.ros.node_process import NodeProcess

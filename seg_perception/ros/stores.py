@@ -10,8 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from seg_perception.evaluation.birds_eye import UNKNOWN, combine_grids, draw_birds_eye
-from seg_perception.evaluation.camera_geometry import RecordedCamera
+from seg_perception.evaluation.bags.camera_geometry import RecordedCamera
+from seg_perception.evaluation.reports.birds_eye import UNKNOWN, combine_grids, draw_birds_eye
 from seg_perception.perception.labels import LabelSpace
 from seg_perception.perception.occupancy_config import GridConfig
 from seg_perception.ros.ground_publishers import COSTMAP_TOPIC

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from seg_perception.errors import UserError
-from seg_perception.evaluation.image_folders import (
+from seg_perception.evaluation.images.image_folders import (
     ImagePair,
     LabelledImage,
     list_pairs,
@@ -94,7 +94,7 @@ class LabelledBag(LabelledImages):
         super().__init__(config, split, target)
 
     def _list_pairs(self, config: DatasetConfig, split: str) -> list[ImagePair]:
-        from seg_perception.evaluation.labelled_bags import iterate_labelled_images
+        from seg_perception.evaluation.bags.labelled_bags import iterate_labelled_images
 
         size = 0
         for item in iterate_labelled_images(expand_path(config.path), config.label_space):

@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 
 from seg_perception.errors import UserError
-from seg_perception.evaluation.cityscapes import convert_instance_ids
-from seg_perception.evaluation.image_folders import (
+from seg_perception.evaluation.bags.cityscapes import convert_instance_ids
+from seg_perception.evaluation.images.image_folders import (
     CITYSCAPES_IDS,
     CITYSCAPES_TRAIN_IDS,
     ImagePair,
 )
-from seg_perception.evaluation.panoptic_quality import INSTANCES_PER_CLASS, VOID
+from seg_perception.evaluation.metrics.panoptic_quality import INSTANCES_PER_CLASS, VOID
 from seg_perception.perception.labels import LabelSpace
 from seg_perception.training.crops import UNKNOWN_INSTANCE
 

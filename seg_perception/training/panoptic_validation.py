@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from seg_perception.evaluation.metric import JudgedFrame
-from seg_perception.evaluation.metrics import ConfusionMatrix
-from seg_perception.evaluation.panoptic_quality import PanopticQuality
+from seg_perception.evaluation.metrics.confusion import ConfusionMatrix
+from seg_perception.evaluation.metrics.metric import JudgedFrame
+from seg_perception.evaluation.metrics.panoptic_quality import PanopticQuality
 from seg_perception.networks.axial_deeplab import OUTPUT_STRIDE
 from seg_perception.networks.panoptic_decoder import PanopticOutputs
 from seg_perception.perception.geometry import place_image, sampling_grid

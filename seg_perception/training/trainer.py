@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import torch
 
-from seg_perception.evaluation.pictures import SheetFrame, write_contact_sheet
+from seg_perception.evaluation.reports.pictures import SheetFrame, write_contact_sheet
 from seg_perception.networks.checkpoints import read_metadata, save_weights
 from seg_perception.networks.registry import NETWORKS
 from seg_perception.networks.sliding_window import SlidingWindow

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seg_perception.evaluation.metrics import ConfusionMatrix
+from seg_perception.evaluation.metrics.confusion import ConfusionMatrix
 from seg_perception.perception.geometry import Placement, place_image
 from seg_perception.training.augmentation import Normalisation
 from seg_perception.training.datasets import LabelledImages

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seg_perception.cli import main
-from seg_perception.evaluation.bags import BagReader
+from seg_perception.evaluation.bags.bag_reader import BagReader
 
 CAMERA_FILE = """
 image_width: 64

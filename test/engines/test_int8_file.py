@@ -28,7 +28,7 @@ from seg_perception.engines.openvino_backend import OpenVinoBackend, list_precis
 from seg_perception.engines.prelude import LOGITS, specialise
 from seg_perception.engines.select import EngineConfig, load_engine
 from seg_perception.engines.torch_backend import TorchBackend
-from seg_perception.evaluation.quantization import store_exact_halves
+from seg_perception.evaluation.images.quantization import store_exact_halves
 from seg_perception.perception.frame import Frame
 from seg_perception.pipeline import SegmentationPipeline
 

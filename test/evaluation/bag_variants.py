@@ -14,9 +14,9 @@ from recordings import PERIOD_NS, START_NS, make_pixels
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from seg_perception.evaluation.bag_messages import make_compressed_image, make_image
-from seg_perception.evaluation.recording import encode_jpeg
-from seg_perception.evaluation.topics import (
+from seg_perception.evaluation.bags.bag_messages import make_compressed_image, make_image
+from seg_perception.evaluation.bags.recording import encode_jpeg
+from seg_perception.evaluation.bags.topics import (
     COMPRESSED_IMAGE_TYPE,
     IMAGE_TOPIC,
     IMAGE_TYPE,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from seg_perception.evaluation.benchmark_figures import (
+from seg_perception.evaluation.benchmarks.benchmark_figures import (
     BENCHMARK_FORMAT,
     STAGES,
     summarize_overload,
@@ -17,7 +17,7 @@ from seg_perception.evaluation.benchmark_figures import (
     summarize_unthrottled,
     summarize_use,
 )
-from seg_perception.evaluation.benchmark_samples import CameraReport, Round
+from seg_perception.evaluation.benchmarks.benchmark_samples import CameraReport, Round
 
 # What the node reports of each stage: medians; p95 and p99 are 2 and 3 times as long.
 STAGE_MS = dict(zip((*STAGES, 'total'), (0.3, 0.1, 90.0, 2.0, 1.0, 94.0), strict=True))

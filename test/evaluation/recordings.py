@@ -7,9 +7,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from seg_perception.evaluation.bag_messages import make_image
-from seg_perception.evaluation.bag_writer import BagWriter
-from seg_perception.evaluation.topics import (
+from seg_perception.evaluation.bags.bag_messages import make_image
+from seg_perception.evaluation.bags.bag_writer import BagWriter
+from seg_perception.evaluation.bags.topics import (
     IMAGE_TOPIC,
     IMAGE_TYPE,
     LABEL_SPACE_KEY,

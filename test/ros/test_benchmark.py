@@ -11,7 +11,7 @@ import pytest
 
 from seg_perception.cli import main
 from seg_perception.errors import UserError
-from seg_perception.evaluation.benchmark_comparison import load_figures
+from seg_perception.evaluation.benchmarks.benchmark_comparison import load_figures
 from seg_perception.ros.benchmark_camera import CameraTask, run_camera, start_camera
 
 

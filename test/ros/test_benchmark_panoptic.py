@@ -7,7 +7,7 @@ import json
 import pytest
 
 from seg_perception.cli import main
-from seg_perception.evaluation.benchmark_samples import CameraReport, Round
+from seg_perception.evaluation.benchmarks.benchmark_samples import CameraReport, Round
 from seg_perception.ros.benchmark_panoptic import summarize_panoptic
 
 

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from seg_perception import cli
-from seg_perception.evaluation.bag_writer import BagWriter
-from seg_perception.evaluation.bags import BagReader
-from seg_perception.evaluation.sample_recording import SampleBagConfig, write_sample_bag
-from seg_perception.evaluation.topics import IMAGE_TOPIC
+from seg_perception.evaluation.bags.bag_reader import BagReader
+from seg_perception.evaluation.bags.bag_writer import BagWriter
+from seg_perception.evaluation.bags.sample_recording import SampleBagConfig, write_sample_bag
+from seg_perception.evaluation.bags.topics import IMAGE_TOPIC
 
 FRAMES = 8
 

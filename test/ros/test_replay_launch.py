@@ -18,7 +18,7 @@ from launch.actions import DeclareLaunchArgument, ExecuteProcess
 
 from launch import LaunchContext, LaunchDescription, LaunchService
 from seg_perception.cli import build_parser
-from seg_perception.evaluation.sample_recording import SampleBagConfig, write_sample_bag
+from seg_perception.evaluation.bags.sample_recording import SampleBagConfig, write_sample_bag
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from seg_perception.evaluation.metrics import ConfusionMatrix
+from seg_perception.evaluation.metrics.confusion import ConfusionMatrix
 from seg_perception.sample.drive import SampleDrive
 
 TRAIN = 16  # the one class of the nineteen that streets of the drive do not have

@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from seg_perception.evaluation.sample_recording import SampleBagConfig, write_sample_bag
+from seg_perception.evaluation.bags.sample_recording import SampleBagConfig, write_sample_bag
 from seg_perception.sample.drive import SampleDrive
 from seg_perception.training.config import load_config
 from seg_perception.training.datasets import DatasetError, LabelledImages, open_dataset

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from seg_perception.evaluation.image_folders import list_pairs
+from seg_perception.evaluation.images.image_folders import list_pairs
 from seg_perception.perception.labels import load_label_space
 from seg_perception.sample.drive import SampleDrive
 from seg_perception.training.config import DatasetConfig

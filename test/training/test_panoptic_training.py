@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from seg_perception.errors import UserError
-from seg_perception.evaluation.image_folders import LabelledImage
+from seg_perception.evaluation.images.image_folders import LabelledImage
 from seg_perception.networks.panoptic_decoder import PanopticOutputs
 from seg_perception.training import rendering
 from seg_perception.training.augmentation import Normalisation
