@@ -140,7 +140,7 @@ def test_pip_installs_everything_a_robot_needs(source_tree, tmp_path):
     assert package_file.startswith(str(prefix))
     assert model.startswith(str(prefix))
     data_files = ['labels/cityscapes.yaml', 'model_zoo/catalogue.yaml']
-    data_files.append('evaluation/report_page/page.html')
+    data_files.append('evaluation/reports/report_page/page.html')
     assert list_missing(site / 'seg_perception', data_files) == []
 
 

@@ -98,7 +98,7 @@ def make_page(
     worst: Sequence[DrivePicture],
 ) -> str:
     """Return the report as the text of an HTML file."""
-    files = importlib.resources.files('seg_perception') / 'evaluation' / 'report_page'
+    files = importlib.resources.files('seg_perception') / 'evaluation' / 'reports' / 'report_page'
     names = [PurePosixPath(bag.path).name for bag in result.bags]
     setup = result.setup
     title = ', '.join(names[:3]) + (f' and {len(names) - 3} more' if len(names) > 3 else '')

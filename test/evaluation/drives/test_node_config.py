@@ -15,7 +15,7 @@ from seg_perception.evaluation.drives.node_config import (
 from seg_perception.perception.panoptic_reference import MergeConfig
 from seg_perception.perception.tracks import TrackConfig
 
-SHIPPED = Path(__file__).resolve().parents[2] / 'config' / 'segnext.yaml'
+SHIPPED = Path(__file__).resolve().parents[3] / 'config' / 'segnext.yaml'
 
 
 def test_the_shipped_file_asks_for_the_defaults():
