@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     from seg_perception.model_zoo.verify import compute_sha256
     from seg_perception.networks.checkpoints import load_weights
     from seg_perception.networks.export import write_model
-    from seg_perception.networks.registry import build_network
+    from seg_perception.networks.registry import NETWORKS, build_network
     from seg_perception.perception.labels import load_label_space
 
     contract = InputContract(
@@ -130,7 +130,8 @@ def run(arguments: argparse.Namespace) -> int:
         card = make_card(out, arguments.checkpoint, parameters)
         write_card(card, out.parent)
         print(f'licence: {card.licence.word}. {card.licence.notes}')
-        print(f'use it: ros2 launch seg_perception segnext.launch.py model:={name}')
+        launch_file = 'panoptic.launch.py' if NETWORKS[identity.name].is_panoptic else 'segnext.launch.py'
+        print(f'use it: ros2 launch seg_perception {launch_file} model:={name}')
     return 0
 
 
