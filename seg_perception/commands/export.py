@@ -130,8 +130,8 @@ def run(arguments: argparse.Namespace) -> int:
         card = make_card(out, arguments.checkpoint, parameters)
         write_card(card, out.parent)
         print(f'licence: {card.licence.word}. {card.licence.notes}')
-        launch_file = 'panoptic.launch.py' if NETWORKS[identity.name].is_panoptic else 'segnext.launch.py'
-        print(f'use it: ros2 launch seg_perception {launch_file} model:={name}')
+        launch = 'panoptic' if NETWORKS[identity.name].is_panoptic else 'segnext'
+        print(f'use it: ros2 launch seg_perception {launch}.launch.py model:={name}')
     return 0
 
 

@@ -42,6 +42,8 @@ from seg_perception.ros.stores import GroundStore, MaskStore, list_camera_parame
 from seg_perception.sample.drive import SAMPLE_DRIVE_VERSION
 
 SHEET_ROWS = 5
+# Tables of the ground take 0.3 s, on a busy machine some seconds.
+GROUND_TIMEOUT_S = 10.0
 # Names of our own, so that a robot's camera and segmentation node are not disturbed.
 NAMESPACE = '/seg_perception_demo'
 REPLAY_TOPIC = f'{NAMESPACE}/image_raw'
@@ -188,6 +190,7 @@ def replay_through_node(
                     rate_factor=config.rate_factor,
                     camera_info=camera.info if camera else b'',
                     grids=ground.topics if camera else (),
+                    lead_in_s=GROUND_TIMEOUT_S if camera else 0.0,
                 ),
                 show,
                 ground.add,
@@ -264,11 +267,13 @@ def iterate_masked_frames(reader: BagReader, topic: str, masks: MaskStore) -> It
 
 
 def summarize(result: ReplayResult, score: MaskScore | None) -> dict[str, Any]:
-    """Return the figures as JSON values; frames_* are the node's own counts."""
+    """Return the figures as JSON values; frames_* are the node's own counts during the replay."""
     counts = {
         f'frames_{name}': int(result.diagnostics.get(f'frames {name}', -1))
         for name in ('received', 'used', 'dropped', 'bad')
     }
+    for name in ('frames_received', 'frames_used'):
+        counts[name] = max(counts[name] - result.shown_before, -1)
     return {
         'miou': None if score is None else score.miou,
         'per_class_iou': {} if score is None else score.per_class_iou(),

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ from seg_perception.ros.replayed import (
 # A mask that took longer than this counts as lost.
 DRAIN_TIMEOUT_S = 5.0
 SETTLE_S = 0.3
+# Longer than a mask takes: the image that is shown before a replay is not overtaken by itself.
+LEAD_IN_PERIOD_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class ReplayConfig:
             camera_info; empty for none.
         with_clock: publish /clock, the time of the messages, before each image.
         grids: names under the node of OccupancyGrids to subscribe to and hand out.
+        lead_in_s: longest time for which the first image is shown before the replay, until the
+            first grid comes: the node has its tables of the ground then.
         match_timeout_s: how long to wait for the node's subscription.
 
     """
@@ -68,6 +73,7 @@ class ReplayConfig:
     camera_info: bytes = b''
     with_clock: bool = False
     grids: tuple[str, ...] = ()
+    lead_in_s: float = 0.0
     match_timeout_s: float = 30.0
 
 
@@ -111,6 +117,7 @@ class LiveReplay:
         self._early_confidence: dict[int, np.ndarray] = {}
         self._finished: queue.Queue[Any] = queue.Queue()
         self._result = ReplayResult()
+        self._has_grid = threading.Event()
         self._start_s = 0.0
         self._diagnostics_count = 0
         self._consumer_error: BaseException | None = None
@@ -135,7 +142,12 @@ class LiveReplay:
         consumer.start()
         try:
             self._wait_until_matched(node, publisher)
-            last_stamp_ns = self._play(publisher)
+            messages = iter(self._messages)
+            first = next(messages, None)
+            if first is not None:
+                self._lead_in(publisher, first[1])
+                messages = chain([first], messages)
+            last_stamp_ns = self._play(publisher, messages)
             self._drain(last_stamp_ns)
         finally:
             # executor, then its thread, then the context: any other order aborts the process
@@ -217,14 +229,31 @@ class LiveReplay:
                 )
             time.sleep(0.02)
 
-    def _play(self, publisher: Any) -> int:
+    def _lead_in(self, publisher: Any, message: Any) -> None:
+        """Show an image until the node has published a grid; nothing of this is timed."""
+        deadline_s = time.monotonic() + self._config.lead_in_s
+        while time.monotonic() < deadline_s and not self._has_grid.is_set():
+            self._publish(publisher, message)
+            self._result.shown_before += 1
+            self._has_grid.wait(LEAD_IN_PERIOD_S)
+        if self._result.shown_before:
+            # so that no late mask of these is taken for one of the replay
+            time.sleep(LEAD_IN_PERIOD_S)
+
+    def _publish(self, publisher: Any, message: Any) -> None:
+        """Publish calibration and image."""
+        if self._info_publisher is not None:
+            self._info_publisher.publish(self._config.camera_info)
+        # rclpy publishes bytes as they are, and only bytes
+        is_view = isinstance(message, (bytearray, memoryview))
+        publisher.publish(bytes(message) if is_view else message)
+
+    def _play(self, publisher: Any, messages: Iterable[tuple[int, Any]]) -> int:
         """Publish all messages when they are due; return the stamp of the last one."""
         first_ns: int | None = None
         stamp_ns = 0
         self._start_s = time.perf_counter()
-        for time_ns, message in self._messages:
-            if isinstance(message, (bytearray, memoryview)):
-                message = bytes(message)  # rclpy publishes bytes as they are, and only bytes
+        for time_ns, message in messages:
             if first_ns is None:
                 first_ns = time_ns
                 self._start_s = time.perf_counter()
@@ -240,9 +269,7 @@ class LiveReplay:
                 clock = Clock()
                 clock.clock.sec, clock.clock.nanosec = divmod(time_ns, 10**9)
                 self._clock_publisher.publish(clock)
-            if self._info_publisher is not None:
-                self._info_publisher.publish(self._config.camera_info)
-            publisher.publish(message)
+            self._publish(publisher, message)
         return stamp_ns
 
     def _drain(self, last_stamp_ns: int) -> None:
@@ -291,6 +318,7 @@ class LiveReplay:
         self._finished.put(ReplayedMask(stamp_ns, waiting[0], view_mono8(message), waiting[1]))
 
     def _on_grid_message(self, name: str, message: OccupancyGrid) -> None:
+        self._has_grid.set()
         stamp_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
         cells = np.frombuffer(message.data, np.int8)
         cells = cells.reshape(message.info.height, message.info.width)
@@ -345,7 +373,7 @@ def read_stamp_ns(message: Any) -> int:
         ValueError: fewer than 12 bytes.
 
     """
-    if not isinstance(message, bytes):
+    if not isinstance(message, (bytes, bytearray, memoryview)):
         return int(message.header.stamp.sec * 10**9 + message.header.stamp.nanosec)
     if len(message) < 12:
         raise ValueError(f'{len(message)} bytes are too few for a message with a header')

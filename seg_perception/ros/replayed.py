@@ -63,6 +63,7 @@ class ReplayResult:
 
     Attributes:
         published: images sent.
+        shown_before: times that the first image was sent before the replay; the node counts them.
         received: masks that came back.
         latencies_ms: of the masks, in the order in which they came.
         stamps_ns: of the masks, in the same order.
@@ -75,6 +76,7 @@ class ReplayResult:
     """
 
     published: int = 0
+    shown_before: int = 0
     received: int = 0
     latencies_ms: list[float] = field(default_factory=list)
     stamps_ns: list[int] = field(default_factory=list)
