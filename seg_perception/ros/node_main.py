@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 # How long the executor sleeps at most, and so how late SIGINT may be noticed. Five wake-ups per
 # second cost nothing that can be measured.
 SPIN_TIMEOUT_S = 0.2
+# A callback in which a signal is lost takes microseconds.
+REPEAT_AFTER_S = 0.02
 
 
 class StopRequest:
@@ -39,6 +42,7 @@ class StopRequest:
         self.interrupt: Callable[[], None] = raise_interrupt
         signal.signal(signal.SIGINT, self._take)
         signal.signal(signal.SIGTERM, self._take)
+        sys.unraisablehook = repeat_lost_interrupt
 
     def _take(self, signal_number: int, frame: Any) -> None:
         self.is_made = True
@@ -62,6 +66,16 @@ class StopRequest:
 def raise_interrupt() -> None:
     """End the imports and the making of the node, of which nothing has to be undone."""
     raise KeyboardInterrupt
+
+
+def repeat_lost_interrupt(lost: Any) -> None:
+    """Send a signal again whose exception was lost in a callback from C, as LLVM makes them."""
+    if lost.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(lost)
+        return
+    again = threading.Timer(REPEAT_AFTER_S, os.kill, (os.getpid(), signal.SIGTERM))
+    again.daemon = True
+    again.start()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

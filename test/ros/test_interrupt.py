@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -56,3 +58,28 @@ def test_a_signal_ends_a_configuration(start_node, tmp_path, monkeypatch, signal
     assert 'configuration interrupted by a signal' in log
     assert 'configured in' not in log
     assert find_leftovers().segments <= before
+
+
+LOST_IN_CALLBACK = """
+import ctypes, os, signal, time
+from seg_perception.ros.node_main import StopRequest
+
+StopRequest()
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+    sum(range(10_000))  # the signal is taken in here, and C cannot hand its exception on
+
+try:
+    ctypes.CFUNCTYPE(None)(interrupt)()
+    time.sleep(30.0)
+except KeyboardInterrupt:
+    print('interrupted')
+"""
+
+
+def test_a_signal_that_comes_in_a_callback_from_c_is_not_lost():
+    run = subprocess.run(
+        [sys.executable, '-c', LOST_IN_CALLBACK], capture_output=True, text=True, timeout=20.0
+    )
+    assert (run.stdout, run.stderr) == ('interrupted\n', '')
