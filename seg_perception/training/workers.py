@@ -14,6 +14,8 @@ import math
 import multiprocessing
 import signal
 import time
+from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
 from seg_perception.errors import UserError
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from seg_perception.training.trainer import Trainer
 
 POLL_S = 0.2
+LAST_STEP_S = 60.0  # that the others have, after one failed, for their step and a checkpoint
 
 
 class SharedProgress:
@@ -31,12 +34,16 @@ class SharedProgress:
 
     def __init__(self, context: Any, iteration: int, workers: int) -> None:
         self.iteration = context.Value('l', iteration)
-        self.loss = context.Array('d', [math.nan] * workers)
+        self.loss = context.RawArray('d', [math.nan] * workers)  # each is written by one worker
 
     def find_loss(self) -> float:
         """Mean of the losses of the workers that have one; NaN before the first step."""
         known = [loss for loss in self.loss if not math.isnan(loss)]
         return sum(known) / len(known) if known else math.nan
+
+    def read_iteration(self) -> int:
+        """The next iteration, without the lock: a worker that was killed may hold it."""
+        return int(self.iteration.get_obj().value)
 
     def take_iteration(self, total: int) -> int | None:
         """Claim the next iteration; None when all `total` are taken."""
@@ -53,7 +60,8 @@ def run_workers(trainer: Trainer, count: int) -> None:
 
     Raises UserError when a worker failed; the last checkpoint is intact then.
     """
-    # fork, so that the shared weights are the same memory; made before any other thread
+    # fork, so that the shared weights are the same memory. Before any other thread is made: a lock
+    # that a thread holds while the process forks stays locked in the worker.
     context = multiprocessing.get_context('fork')
     shared = SharedProgress(context, trainer.iteration, count)
     trainer.learner.prepare_loss()  # reads every label: once, not once per worker
@@ -65,19 +73,22 @@ def run_workers(trainer: Trainer, count: int) -> None:
         process.start()
     bar = ProgressBar(trainer.config.total_iterations, trainer.iteration, trainer.report)
     timetable = Timetable()
+    failed: list[int] = []
     try:
         while any(process.is_alive() for process in processes):
             time.sleep(POLL_S)
-            trainer.iteration = shared.iteration.value
-            if any(process.exitcode for process in processes):
+            trainer.iteration = shared.read_iteration()
+            failed = list_failures(processes)
+            if failed:
                 trainer.stop()  # without the first there are no checkpoints
+                end_workers(processes, LAST_STEP_S)
             trainer.show_progress(bar, timetable, shared.find_loss())
             trainer.validate_when_due(timetable)
             trainer.stop_when_over(timetable)
     finally:
         bar.close()
-    trainer.iteration = shared.iteration.value
-    failed = [process.exitcode for process in processes if process.exitcode]
+    trainer.iteration = shared.read_iteration()
+    failed = failed or list_failures(processes)
     if failed:
         raise UserError(
             f'a training worker {describe_exit(failed[0])}; a checkpoint in {trainer.output} is '
@@ -85,11 +96,35 @@ def run_workers(trainer: Trainer, count: int) -> None:
         )
 
 
+def list_failures(processes: Sequence[BaseProcess]) -> list[int]:
+    """Return the exit codes of the workers that ended, and not well."""
+    return [process.exitcode for process in processes if process.exitcode]
+
+
+def end_workers(processes: Sequence[BaseProcess], timeout_s: float) -> None:
+    """Wait for workers that were told to stop; kill those that have not after `timeout_s`.
+
+    One that was killed may have held the lock on the next iteration: nobody gives it back.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    for process in processes:
+        process.join(max(0.0, deadline_s - time.monotonic()))
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
 def describe_exit(code: int) -> str:
     """Say how a process ended, given its exit code (minus the signal's number when killed)."""
     if code < 0:
         return f'was killed by {signal.Signals(-code).name} (by the system where memory ran out)'
     return f'ended with status {code} (its message is above)'
+
+
+def is_parent_alive() -> bool:
+    """Whether the process that started this worker still runs; killed, it cannot say stop."""
+    parent = multiprocessing.parent_process()
+    return parent is not None and parent.is_alive()
 
 
 def _work(trainer: Trainer, shared: SharedProgress, index: int) -> None:
@@ -101,7 +136,7 @@ def _work(trainer: Trainer, shared: SharedProgress, index: int) -> None:
     feeder = BatchFeeder(learner.draw_batches, start, config.run.workers)
     timetable, loss = Timetable(), SmoothedLoss()
     try:
-        while not trainer.is_stopping():
+        while not trainer.is_stopping() and is_parent_alive():
             iteration = shared.take_iteration(config.total_iterations)
             if iteration is None:
                 break
@@ -109,9 +144,9 @@ def _work(trainer: Trainer, shared: SharedProgress, index: int) -> None:
             if index == 0:
                 learner.average.update(learner.network)
                 if timetable.is_due('checkpoint', config.run.checkpoint_every_s):
-                    trainer.save(shared.iteration.value)
+                    trainer.save(shared.read_iteration())
         if index == 0:
-            trainer.save(shared.iteration.value)
+            trainer.save(shared.read_iteration())
     except UserError as error:
         trainer.report(f'error: {error}')
         raise SystemExit(2) from error

@@ -1,14 +1,12 @@
 # Copyright 2026 seg_perception maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Runs of a few steps: resume, workers, stopping, checkpoints that cannot be written."""
+"""Runs of a few steps: resume, stopping, checkpoints that cannot be written."""
 
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 import subprocess
 import sys
-import threading
 import time
 
 import cv2
@@ -19,7 +17,7 @@ import yaml
 
 from seg_perception import training
 from seg_perception.errors import UserError
-from seg_perception.networks.checkpoints import load_network, save_weights
+from seg_perception.networks.checkpoints import save_weights
 from seg_perception.networks.registry import build_network
 from seg_perception.training.checkpoint import (
     CheckpointError,
@@ -28,7 +26,7 @@ from seg_perception.training.checkpoint import (
 )
 from seg_perception.training.config import ConfigError, TrainingConfig, load_config
 from seg_perception.training.state import Learner
-from seg_perception.training.trainer import BEST_NAME, CHECKPOINT_NAME, LATEST_NAME, Trainer
+from seg_perception.training.trainer import BEST_NAME, CHECKPOINT_NAME, Trainer
 from seg_perception.training.validation import ValidationScore
 
 RUN_TRAIN = """
@@ -84,39 +82,6 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tiny_run, tmp_path):
     for part in ('network', 'average'):
         for key, value in expected[part].items():
             assert torch.equal(found[part][key], value), key
-
-
-def test_workers_share_the_weights_and_finish_all_iterations(tiny_run):
-    config = set_run(load_config(tiny_run), workers=2)
-    trainer = Trainer(config, report=lambda line: None)
-    start = {key: value.clone() for key, value in trainer.learner.network.state_dict().items()}
-    scores = trainer.run()
-    state = load_training_state(trainer.output / CHECKPOINT_NAME)
-    assert state['iteration'] == trainer.iteration == 4
-    assert not torch.equal(
-        state['network']['decode_head.conv_seg.weight'], start['decode_head.conv_seg.weight']
-    )
-    assert scores[0].images == 2 and 0 <= scores[0].miou <= 1
-    assert load_network(trainer.output / LATEST_NAME).num_classes == 19
-
-
-def test_a_worker_that_is_killed_ends_the_run_with_a_checkpoint(tiny_run):
-    config = set_run(load_config(tiny_run), workers=2, validate_every_s=3600.0)
-    stage = dataclasses.replace(config.stages[0], iterations=100000)
-    trainer = Trainer(dataclasses.replace(config, stages=(stage,)), report=lambda line: None)
-
-    def kill_second() -> None:
-        while len(multiprocessing.active_children()) < 2:
-            time.sleep(0.05)
-        time.sleep(1.0)
-        max(multiprocessing.active_children(), key=lambda child: child.pid).kill()
-
-    killer = threading.Thread(target=kill_second, daemon=True)
-    killer.start()
-    with pytest.raises(UserError, match='a training worker was killed by SIGKILL'):
-        trainer.run()
-    killer.join()
-    assert load_training_state(trainer.output / CHECKPOINT_NAME)['iteration'] > 0
 
 
 def test_the_best_weights_stay_over_a_resume(tiny_run, monkeypatch):
