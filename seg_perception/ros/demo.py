@@ -15,12 +15,8 @@ from tqdm import tqdm
 
 from seg_perception.engines.model_file import load_model_file
 from seg_perception.errors import UserError
-from seg_perception.evaluation.bags.bag_reader import (
-    BagReader,
-    find_image_topic,
-    find_label_topic,
-    read_header_stamp_ns,
-)
+from seg_perception.evaluation.bags.bag_reader import BagReader, read_header_stamp_ns
+from seg_perception.evaluation.bags.bag_topics import find_image_topic, find_label_topic
 from seg_perception.evaluation.bags.camera_geometry import read_recorded_camera
 from seg_perception.evaluation.bags.frame_source import read_camera_frame
 from seg_perception.evaluation.bags.recording import CameraBagConfig, write_camera_bag

@@ -10,7 +10,6 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import OccupancyGrid
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import PointCloud2
 
 from seg_perception.perception.ahead import Ahead
@@ -22,7 +21,8 @@ from seg_perception.ros.ground_messages import (
     make_point_cloud,
 )
 from seg_perception.ros.occupancy_parameters import GroundSettings, name_class_topic
-from seg_perception.ros.qos import latched_qos, name_product, product_qos
+from seg_perception.ros.qos import latched_qos, product_qos
+from seg_perception.ros.topic_publishers import TopicPublishers
 
 COSTMAP_TOPIC = '~/costmap'
 POINTS_TOPIC = '~/points'
@@ -52,23 +52,18 @@ class GroundPublishers:
             shape: (rows, columns) of the grids.
             camera: its name, '' for the only one.
         """
-        self._node = node
-        self._camera = camera
         self._classes = settings.config.grid_classes
         latched = latched_qos() if settings.latched else product_qos(1)
         volatile = product_qos(1)
         resolution_m = settings.config.grid.resolution_m
-        self._publishers: dict[str, Any] = {
-            COSTMAP_TOPIC: self._create(OccupancyGrid, COSTMAP_TOPIC, latched),
-            POINTS_TOPIC: self._create(PointCloud2, POINTS_TOPIC, volatile),
-            OBSTACLES_TOPIC: self._create(PointCloud2, OBSTACLES_TOPIC, volatile),
-            COVERAGE_TOPIC: self._create(DiagnosticArray, COVERAGE_TOPIC, volatile),
-        }
+        self._publishers = TopicPublishers(node, camera)
+        self._publishers.open(OccupancyGrid, COSTMAP_TOPIC, latched)
+        self._publishers.open(PointCloud2, POINTS_TOPIC, volatile)
+        self._publishers.open(PointCloud2, OBSTACLES_TOPIC, volatile)
+        self._publishers.open(DiagnosticArray, COVERAGE_TOPIC, volatile)
         self._class_topics = [name_class_topic(name) for name in self._classes]
         for topic in self._class_topics:
-            self._publishers[topic] = node.create_lifecycle_publisher(
-                OccupancyGrid, name_product(topic, camera), latched
-            )
+            self._publishers.open(OccupancyGrid, topic, latched, has_overrides=False)
         self._grids = {
             topic: OutgoingGrid(*shape, resolution_m, settings.grid_frame)
             for topic in (COSTMAP_TOPIC, *self._class_topics)
@@ -80,17 +75,11 @@ class GroundPublishers:
 
     def close(self) -> None:
         """Destroy the publishers."""
-        for publisher in self._publishers.values():
-            self._node.destroy_lifecycle_publisher(publisher)
-        self._publishers.clear()
+        self._publishers.close()
 
     def list_wanted(self) -> set[str]:
         """Return the topics that somebody listens to."""
-        return {
-            topic
-            for topic, publisher in self._publishers.items()
-            if publisher.get_subscription_count() > 0
-        }
+        return self._publishers.list_wanted()
 
     def publish_grids(
         self, result: OccupancyResult, stamp_ns: int, topics: Iterable[str]
@@ -123,11 +112,3 @@ class GroundPublishers:
         """Publish obstacle points, (N,) of OBSTACLE_TYPE."""
         message = self._obstacles.fill(obstacles, (1, len(obstacles)), True, stamp_ns)
         self._publishers[OBSTACLES_TOPIC].publish(message)
-
-    def _create(self, message_type: Any, topic: str, qos: Any) -> Any:
-        return self._node.create_lifecycle_publisher(
-            message_type,
-            name_product(topic, self._camera),
-            qos,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )

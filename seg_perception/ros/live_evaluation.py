@@ -12,7 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from seg_perception.evaluation.bags.bag_reader import BagReader, find_image_topic
+from seg_perception.evaluation.bags.bag_reader import BagReader
+from seg_perception.evaluation.bags.bag_topics import find_image_topic
 from seg_perception.evaluation.bags.camera_geometry import read_recorded_camera
 from seg_perception.evaluation.bags.frame_source import FrameSource, ReadFrame, read_camera_frame
 from seg_perception.evaluation.bags.topics import COMPRESSED_IMAGE_TYPE

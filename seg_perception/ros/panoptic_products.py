@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import Image
 
 from seg_perception.errors import UserError
@@ -26,7 +25,8 @@ from seg_perception.ros.instance_messages import (
 )
 from seg_perception.ros.messages import OutgoingImage
 from seg_perception.ros.panoptic_parameters import DETECTIONS, POINTS
-from seg_perception.ros.qos import name_product, product_qos
+from seg_perception.ros.qos import product_qos
+from seg_perception.ros.topic_publishers import TopicPublishers
 
 PANOPTIC_TOPIC = '~/panoptic'
 INSTANCES_TOPIC = '~/instances'
@@ -61,7 +61,6 @@ class PanopticProducts:
         Raises:
             UserError: detections are asked for without vision_msgs.
         """
-        self._node = node
         self._label_space = label_space
         self._ground = ground
         self._as_detections = choose_detections(instances_as, has_detections())
@@ -69,19 +68,10 @@ class PanopticProducts:
         self._image = OutgoingImage()
         self._cloud = InstanceCloud(self._base_frame)
         self.camera = camera
-        types = {
-            PANOPTIC_TOPIC: Image,
-            INSTANCES_TOPIC: find_instances_type(self._as_detections),
-        }
-        self._publishers: dict[str, Any] = {
-            topic: node.create_lifecycle_publisher(
-                message_type,
-                name_product(topic, camera),
-                product_qos(queue_depth),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
-            for topic, message_type in types.items()
-        }
+        instances_type = find_instances_type(self._as_detections)
+        self._publishers = TopicPublishers(node, camera)
+        self._publishers.open(Image, PANOPTIC_TOPIC, product_qos(queue_depth))
+        self._publishers.open(instances_type, INSTANCES_TOPIC, product_qos(queue_depth))
         if instances_as == 'auto' and not self._as_detections:
             node.get_logger().info(
                 'vision_msgs is not installed: ~/instances is a sensor_msgs/PointCloud2'
@@ -89,17 +79,11 @@ class PanopticProducts:
 
     def close(self) -> None:
         """Destroy the publishers."""
-        for publisher in self._publishers.values():
-            self._node.destroy_lifecycle_publisher(publisher)
-        self._publishers.clear()
+        self._publishers.close()
 
     def list_wanted(self) -> set[str]:
         """Return the topics that somebody listens to."""
-        return {
-            topic
-            for topic, publisher in self._publishers.items()
-            if publisher.get_subscription_count() > 0
-        }
+        return self._publishers.list_wanted()
 
     def make_buffer(self, height_px: int, width_px: int) -> np.ndarray:
         """Return the (height, width) int32 pixels of the message to write the map to."""

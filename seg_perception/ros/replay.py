@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import functools
 import queue
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -25,6 +24,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from seg_perception.errors import UserError
+from seg_perception.evaluation.bags.bag_reader import read_header_stamp_ns
 from seg_perception.ros.environment import prepare_this_process
 from seg_perception.ros.qos import COMPRESSED, name_image_topic, product_qos
 from seg_perception.ros.replayed import (
@@ -367,18 +367,13 @@ def spin(executor: Any) -> None:
 def read_stamp_ns(message: Any) -> int:
     """Return the header's stamp of a message object, or of CDR bytes that begin with a Header.
 
-    Four bytes of encapsulation come first; the second tells the byte order.
-
     Raises:
         ValueError: fewer than 12 bytes.
 
     """
-    if not isinstance(message, (bytes, bytearray, memoryview)):
-        return int(message.header.stamp.sec * 10**9 + message.header.stamp.nanosec)
-    if len(message) < 12:
-        raise ValueError(f'{len(message)} bytes are too few for a message with a header')
-    seconds, nanoseconds = struct.unpack_from('<iI' if message[1] & 1 else '>iI', message, 4)
-    return int(seconds * 10**9 + nanoseconds)
+    if isinstance(message, (bytes, bytearray, memoryview)):
+        return read_header_stamp_ns(message)
+    return int(message.header.stamp.sec * 10**9 + message.header.stamp.nanosec)
 
 
 def view_mono8(message: Image) -> np.ndarray:

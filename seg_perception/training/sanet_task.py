@@ -14,19 +14,17 @@ from seg_perception.training.config import ConfigError, TrainingConfig
 from seg_perception.training.crops import CropBatch
 from seg_perception.training.losses import SetCrossEntropy
 from seg_perception.training.sanet_losses import compute_sanet_losses
-from seg_perception.training.tasks import NORMALISATION, autocast, take_cells
+from seg_perception.training.tasks import NORMALISATION, PlainTask, autocast, take_cells
 
 CELL_PX = LOGITS_STRIDE * POOL_FACTOR  # pixels of the crop per number of the attention path
 
 
-class SANetTask:
+class SANetTask(PlainTask):
     """The mask, image-level and dense losses of SANet.
 
     Raises ConfigError for a stage whose batches are one crop of one cell of the attention path:
     its batch norms would have one value to normalise.
     """
-
-    needs_instances = False
 
     def __init__(self, config: TrainingConfig, device: torch.device) -> None:
         for stage in config.stages:
@@ -37,9 +35,7 @@ class SANetTask:
                     f'{stage.crop_width_px} px, expected a batch_size of 2 or crops above '
                     f'{CELL_PX} px for SANet'
                 )
-        self._config = config
-        self._device = device
-        self.auxiliary: nn.Module = nn.Identity()
+        super().__init__(config, device)
 
     def compute_loss(
         self, network: nn.Module, criterion: SetCrossEntropy, batch: CropBatch

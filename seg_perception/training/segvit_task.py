@@ -4,28 +4,19 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from seg_perception.networks.atm import AtmOutputs
 from seg_perception.networks.segvit import SegViT
 from seg_perception.training.atm_losses import assign_classes, compute_atm_losses
 from seg_perception.training.augmentation import augment_batch
-from seg_perception.training.config import TrainingConfig
 from seg_perception.training.crops import CropBatch
 from seg_perception.training.losses import SetCrossEntropy
-from seg_perception.training.tasks import NORMALISATION, autocast, take_cells
+from seg_perception.training.tasks import NORMALISATION, PlainTask, autocast, take_cells
 
 
-class SegViTTask:
+class SegViTTask(PlainTask):
     """Class, focal and dice losses of every output; classes are not weighted, as in the paper."""
-
-    needs_instances = False
-
-    def __init__(self, config: TrainingConfig, device: torch.device) -> None:
-        self._config = config
-        self._device = device
-        self.auxiliary: nn.Module = nn.Identity()
 
     def compute_loss(
         self, network: nn.Module, criterion: SetCrossEntropy, batch: CropBatch

@@ -76,7 +76,18 @@ class SemanticTask:
         return main + self._config.optimizer.auxiliary_weight * auxiliary, main
 
 
-class PanopticTask:
+class PlainTask:
+    """What tasks of networks without auxiliary layers have in common; see `Task`."""
+
+    needs_instances = False
+
+    def __init__(self, config: TrainingConfig, device: torch.device) -> None:
+        self._config = config
+        self._device = device
+        self.auxiliary: nn.Module = nn.Identity()
+
+
+class PanopticTask(PlainTask):
     """The three losses of Axial-DeepLab, at the stride of its outputs."""
 
     needs_instances = True
@@ -89,9 +100,7 @@ class PanopticTask:
                     f'{stage.crop_width_px} px, expected multiples of {OUTPUT_STRIDE} for a '
                     'panoptic network'
                 )
-        self._config = config
-        self._device = device
-        self.auxiliary: nn.Module = nn.Identity()
+        super().__init__(config, device)
 
     def compute_loss(
         self, network: nn.Module, criterion: SetCrossEntropy, batch: CropBatch

@@ -12,12 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from seg_perception.errors import UserError
-from seg_perception.evaluation.bags.bag_reader import (
-    BagReader,
-    RawMessage,
-    format_names,
-    read_header_stamp_ns,
-)
+from seg_perception.evaluation.bags.bag_reader import BagReader, RawMessage, read_header_stamp_ns
+from seg_perception.evaluation.bags.bag_topics import format_names
 from seg_perception.evaluation.bags.topics import COMPRESSED_IMAGE_TYPE, IMAGE_TYPE
 
 # sensor_msgs/image_encodings of one channel

@@ -11,7 +11,8 @@ from typing import Any
 
 from seg_perception.errors import UserError
 from seg_perception.evaluation.bags.bag_messages import make_image
-from seg_perception.evaluation.bags.bag_reader import BagReader, RawMessage, find_image_topic
+from seg_perception.evaluation.bags.bag_reader import BagReader, RawMessage
+from seg_perception.evaluation.bags.bag_topics import find_image_topic
 from seg_perception.evaluation.bags.bag_writer import BagWriter
 from seg_perception.evaluation.bags.frame_source import read_camera_frame
 from seg_perception.evaluation.bags.topics import (

@@ -23,7 +23,7 @@ from seg_perception.evaluation.bags.bag_messages import (
     make_odometry,
     make_transforms,
 )
-from seg_perception.evaluation.bags.bag_reader import make_label_space_entries
+from seg_perception.evaluation.bags.bag_topics import make_label_space_entries
 from seg_perception.evaluation.bags.bag_writer import BagWriter
 from seg_perception.evaluation.bags.sources import decode_image, format_size, read_label
 from seg_perception.evaluation.bags.topics import (

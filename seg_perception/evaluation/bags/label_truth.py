@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from seg_perception.errors import UserError
-from seg_perception.evaluation.bags.bag_reader import BagReader, find_label_space, find_label_topic
+from seg_perception.evaluation.bags.bag_reader import BagReader
+from seg_perception.evaluation.bags.bag_topics import find_label_space, find_label_topic
 from seg_perception.evaluation.bags.folder_truth import DEFAULT_TOLERANCE_MS, FolderTruth
 from seg_perception.evaluation.metrics.score import BagTruth
 from seg_perception.perception.labels import LabelSpace

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from seg_perception.errors import UserError
-from seg_perception.evaluation.bags.bag_reader import BagReader, find_image_topic
+from seg_perception.evaluation.bags.bag_reader import BagReader
+from seg_perception.evaluation.bags.bag_topics import find_image_topic
 from seg_perception.evaluation.bags.frame_source import read_camera_frame
 from seg_perception.evaluation.images.image_folders import LabelledImage
 from seg_perception.evaluation.metrics.score import BagTruth

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from seg_perception.errors import UserError
 from seg_perception.evaluation.bags.bag_messages import make_compressed_image, make_image
-from seg_perception.evaluation.bags.bag_reader import make_label_space_entries
+from seg_perception.evaluation.bags.bag_topics import make_label_space_entries
 from seg_perception.evaluation.bags.bag_writer import BagWriter
 from seg_perception.evaluation.bags.camera_files import CameraCalibration
 from seg_perception.evaluation.bags.sources import SourceFrame, format_size

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from seg_perception.errors import UserError
 from seg_perception.evaluation.bags.bag_images import BagDepth, BagImages
-from seg_perception.evaluation.bags.bag_reader import BagReader, find_label_space
+from seg_perception.evaluation.bags.bag_reader import BagReader
+from seg_perception.evaluation.bags.bag_topics import find_label_space
 from seg_perception.evaluation.bags.label_truth import open_truth
 from seg_perception.evaluation.bags.topics import (
     DEPTH_TOPIC,

@@ -19,7 +19,8 @@ from typing import NamedTuple
 import numpy as np
 
 from seg_perception.errors import UserError
-from seg_perception.evaluation.bags.bag_reader import BagReader, find_image_topic
+from seg_perception.evaluation.bags.bag_reader import BagReader
+from seg_perception.evaluation.bags.bag_topics import find_image_topic
 from seg_perception.evaluation.bags.frame_source import FrameSource, ReadFrame
 from seg_perception.evaluation.drives.drive_judge import TruthConfig, open_judge
 from seg_perception.evaluation.drives.frame_record import UNREADABLE, FrameRecord

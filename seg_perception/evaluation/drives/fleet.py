@@ -26,7 +26,8 @@ from typing import Any
 import cv2
 
 from seg_perception.errors import UserError
-from seg_perception.evaluation.bags.bag_reader import BagReader, find_image_topic
+from seg_perception.evaluation.bags.bag_reader import BagReader
+from seg_perception.evaluation.bags.bag_topics import find_image_topic
 from seg_perception.evaluation.drives.evaluate import DriveConfig, DriveEvaluation
 from seg_perception.evaluation.drives.offline_job import (
     EngineFacts,

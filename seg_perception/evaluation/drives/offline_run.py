@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seg_perception.evaluation.bags.bag_reader import BagReader, find_image_topic
+from seg_perception.evaluation.bags.bag_reader import BagReader
+from seg_perception.evaluation.bags.bag_topics import find_image_topic
 from seg_perception.evaluation.drives.evaluate import (
     DriveConfig,
     DriveEvaluation,

@@ -31,7 +31,12 @@ from typing import Any
 
 import numpy as np
 
-from seg_perception.evaluation.metrics.metric import JudgedFrame, Rows, sum_rows
+from seg_perception.evaluation.metrics.metric import (
+    JudgedFrame,
+    Rows,
+    require_panoptic_maps,
+    sum_rows,
+)
 from seg_perception.evaluation.metrics.panoptic_kernels import count_shared_pixels, mark_ids
 from seg_perception.perception.labels import LabelSpace
 
@@ -69,12 +74,7 @@ class IdSwitches:
         truth, prediction = frame.true_panoptic, frame.panoptic
         if truth is None or prediction is None:
             return None
-        for what, ids in (('truth', truth), ('prediction', prediction)):
-            if ids.dtype != np.int32 or ids.shape != truth.shape:
-                raise ValueError(
-                    f'panoptic {what} is {ids.dtype} of shape {ids.shape}, expected int32 of '
-                    f'shape {truth.shape}'
-                )
+        require_panoptic_maps(truth, prediction)
         if find_stretch(frame.index) != self._stretch:
             self._stretch = find_stretch(frame.index)
             self._last.clear()

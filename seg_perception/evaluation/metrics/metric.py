@@ -85,6 +85,16 @@ def _add(values: tuple[int | float, ...]) -> int | float:
     return math.fsum(values)
 
 
+def require_panoptic_maps(truth: np.ndarray, prediction: np.ndarray) -> None:
+    """Raise ValueError for panoptic maps that are not int32 of one shape."""
+    for what, ids in (('truth', truth), ('prediction', prediction)):
+        if ids.dtype != np.int32 or ids.shape != truth.shape:
+            raise ValueError(
+                f'panoptic {what} is {ids.dtype} of shape {ids.shape}, expected int32 of '
+                f'shape {truth.shape}'
+            )
+
+
 def to_json(value: float) -> float | None:
     """Return a figure as JSON has it: None for NaN."""
     return None if math.isnan(value) else float(value)

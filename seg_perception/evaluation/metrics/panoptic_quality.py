@@ -26,7 +26,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seg_perception.evaluation.metrics.metric import JudgedFrame, Rows, sum_rows
+from seg_perception.evaluation.metrics.metric import (
+    JudgedFrame,
+    Rows,
+    require_panoptic_maps,
+    sum_rows,
+)
 from seg_perception.evaluation.metrics.panoptic_kernels import count_shared_pixels, mark_ids
 from seg_perception.perception.labels import LabelSpace
 
@@ -72,12 +77,7 @@ class PanopticQuality:
         truth, prediction = frame.true_panoptic, frame.panoptic
         if truth is None or prediction is None:
             return None
-        for what, ids in (('truth', truth), ('prediction', prediction)):
-            if ids.dtype != np.int32 or ids.shape != truth.shape:
-                raise ValueError(
-                    f'panoptic {what} is {ids.dtype} of shape {ids.shape}, expected int32 of '
-                    f'shape {truth.shape}'
-                )
+        require_panoptic_maps(truth, prediction)
         true_ids, predicted_ids = _list_ids('truth', truth), _list_ids('prediction', prediction)
         if predicted_ids[0] < VOID:
             raise ValueError(

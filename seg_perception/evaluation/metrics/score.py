@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from seg_perception.errors import UserError
 from seg_perception.evaluation.bags.bag_images import StampedMessages, decode_png_channel
-from seg_perception.evaluation.bags.bag_reader import BagReader, find_label_space, find_label_topic
+from seg_perception.evaluation.bags.bag_reader import BagReader
+from seg_perception.evaluation.bags.bag_topics import find_label_space, find_label_topic
 from seg_perception.evaluation.bags.topics import COMPRESSED_IMAGE_TYPE
 from seg_perception.evaluation.metrics.confusion import HEADLINE_MIN_SHARE, ConfusionMatrix
 from seg_perception.perception.labels import LabelSpace, load_label_mapping
@@ -285,14 +286,10 @@ def make_fold_lut(label_space: LabelSpace, model_space: LabelSpace) -> npt.NDArr
     Raises:
         LabelError: There is no mapping between the two label spaces.
     """
-    lut = np.full(256, UNLABELLED_ID, dtype=np.uint8)
     if label_space.class_names == model_space.class_names:
-        lut[: label_space.num_classes] = np.arange(label_space.num_classes, dtype=np.uint8)
-        return lut
-    folded = load_label_mapping(label_space.name, model_space.name).target_lut()
-    known = folded < label_space.num_classes
-    lut[known] = folded[known]
-    return lut
+        return _keep_ids(np.arange(256), label_space)
+    mapping = load_label_mapping(label_space.name, model_space.name)
+    return _keep_ids(mapping.target_lut(), label_space)
 
 
 def make_display_lut(label_space: LabelSpace, model_space: LabelSpace) -> npt.NDArray[np.uint8]:
@@ -301,11 +298,12 @@ def make_display_lut(label_space: LabelSpace, model_space: LabelSpace) -> npt.ND
     Raises:
         LabelError: There is no mapping between the two label spaces.
     """
-    lut = np.full(256, UNLABELLED_ID, dtype=np.uint8)
     if label_space.class_names == model_space.class_names:
-        lut[: label_space.num_classes] = np.arange(label_space.num_classes, dtype=np.uint8)
-        return lut
-    primary = load_label_mapping(label_space.name, model_space.name).primary_lut()
-    known = primary < model_space.num_classes
-    lut[known] = primary[known]
-    return lut
+        return _keep_ids(np.arange(256), label_space)
+    mapping = load_label_mapping(label_space.name, model_space.name)
+    return _keep_ids(mapping.primary_lut(), model_space)
+
+
+def _keep_ids(lut: npt.NDArray, space: LabelSpace) -> npt.NDArray[np.uint8]:
+    """Return a table with 255 for every id that a label space does not have."""
+    return np.where(lut < space.num_classes, lut, UNLABELLED_ID).astype(np.uint8)

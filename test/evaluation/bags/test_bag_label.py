@@ -7,17 +7,16 @@ import os
 import numpy as np
 import pytest
 from bag_variants import write_bag
-from color_model import write_color_model
 from recordings import START_NS
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from seg_perception.cli import main
-from seg_perception.engines.select import EngineConfig, load_engine
 from seg_perception.errors import UserError
 from seg_perception.evaluation.bags.bag_images import BagImages
 from seg_perception.evaluation.bags.bag_label import LabelConfig, label_bag
 from seg_perception.evaluation.bags.bag_messages import get_message_store, make_image
-from seg_perception.evaluation.bags.bag_reader import BagReader, find_image_topic
+from seg_perception.evaluation.bags.bag_reader import BagReader
+from seg_perception.evaluation.bags.bag_topics import find_image_topic
 from seg_perception.evaluation.bags.bag_writer import BagWriter
 from seg_perception.evaluation.bags.label_truth import open_truth
 from seg_perception.evaluation.bags.topics import (
@@ -28,26 +27,9 @@ from seg_perception.evaluation.bags.topics import (
     MASK_TOPIC,
 )
 from seg_perception.perception.labels import load_label_space
-from seg_perception.pipeline import SegmentationPipeline
 
 CITYSCAPES = load_label_space('cityscapes')
 SIZE = (64, 96)
-
-
-@pytest.fixture(scope='module')
-def model_path(tmp_path_factory):
-    """A model that gives each block the class of the nearest palette colour."""
-    path = tmp_path_factory.mktemp('model') / 'color.onnx'
-    return write_color_model(path, CITYSCAPES, *SIZE)
-
-
-@pytest.fixture(scope='module')
-def pipeline(model_path):
-    """The chain on that model."""
-    engine = load_engine(EngineConfig(str(model_path), backend='openvino', precision='f32'))
-    chain = SegmentationPipeline(engine)
-    yield chain
-    chain.close()
 
 
 def write_street(path, storage='mcap', frames=3, damaged=()):

@@ -14,36 +14,15 @@ from seg_perception.errors import UserError
 from seg_perception.evaluation.bags import bag_reader as bags
 from seg_perception.evaluation.bags.bag_messages import (
     get_message_store,
-    make_compressed_image,
     make_image,
     stamp_to_ns,
 )
-from seg_perception.evaluation.bags.bag_writer import BagWriter
+from seg_perception.evaluation.bags.bag_topics import find_image_topic, find_label_space
 from seg_perception.evaluation.bags.topics import (
-    COMPRESSED_IMAGE_TYPE,
     IMAGE_TOPIC,
     IMAGE_TYPE,
     LABEL_TOPIC,
 )
-
-
-def write_images(path, topics):
-    """Write one image per (topic, encoding)."""
-    dtypes = {'32FC1': np.float32, 'mono8': np.uint8}
-    with BagWriter(path) as writer:
-        for topic, encoding in topics:
-            if topic.endswith('compressed'):
-                message = make_compressed_image(b'\xff\xd8', 'jpeg', START_NS, 'c')
-                writer.add_topic(topic, COMPRESSED_IMAGE_TYPE)
-            else:
-                pixels = (
-                    make_pixels()
-                    if encoding == 'rgb8'
-                    else np.zeros((4, 4), dtype=dtypes[encoding])
-                )
-                message = make_image(pixels, encoding, START_NS, 'c')
-                writer.add_topic(topic, IMAGE_TYPE)
-            writer.write(topic, message, START_NS)
 
 
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
@@ -81,11 +60,11 @@ def test_rclpy_reads_recorded_bytes(tmp_path, storage):
 def test_single_mcap_file_is_read(tmp_path):
     write_labelled_bag(tmp_path / 'bag')
     with bags.BagReader(tmp_path / 'bag' / 'bag.mcap') as reader:
-        assert bags.find_image_topic(reader) == IMAGE_TOPIC
+        assert find_image_topic(reader) == IMAGE_TOPIC
         assert reader.count_messages(IMAGE_TOPIC) == 3
         # from the copy of metadata.yaml in the file
-        assert bags.find_label_space(reader).name == 'cityscapes'
-        assert bags.find_label_space(reader, 'camvid').name == 'camvid'
+        assert find_label_space(reader).name == 'cityscapes'
+        assert find_label_space(reader, 'camvid').name == 'camvid'
 
 
 def test_type_of_no_distribution_does_no_harm(tmp_path):
@@ -106,61 +85,13 @@ def test_type_of_no_distribution_does_no_harm(tmp_path):
         message = make_image(make_pixels(), 'rgb8', START_NS, 'c')
         writer.write(image, START_NS, store.serialize_cdr(message, IMAGE_TYPE))
     with bags.BagReader(tmp_path / 'bag') as reader:
-        assert bags.find_image_topic(reader) == IMAGE_TOPIC
+        assert find_image_topic(reader) == IMAGE_TOPIC
         assert len(list(reader.iterate_messages([IMAGE_TOPIC]))) == 1
         (pair,) = reader.iterate_messages(['/custom'])
         assert (pair.message.left, pair.message.right) == (7, 9)
         assert not reader.has_header('odd_msgs/msg/Odd')
         with pytest.raises(UserError, match='cannot decode messages of type odd_msgs/msg/Odd'):
             list(reader.iterate_messages(['/odd']))
-
-
-@pytest.mark.parametrize(
-    ('topics', 'expected'),
-    [
-        ([('/cam/image', 'rgb8'), ('/ground_truth/label', 'mono8')], '/cam/image'),
-        ([('/cam/image', 'rgb8'), ('/cam/depth', '32FC1')], '/cam/image'),
-        ([('/cam/image', 'rgb8'), ('/cam/image/compressed', '')], '/cam/image'),
-        ([('/cam/image/compressed', '')], '/cam/image/compressed'),
-        ([('/thermal', 'mono8')], '/thermal'),
-        ([('/cam', 'rgb8'), ('/seg/mask', 'mono8'), ('/seg/confidence', 'mono8')], '/cam'),
-        ([('/robot/mask', 'mono8')], '/robot/mask'),
-    ],
-)
-def test_camera_topic_is_found(tmp_path, topics, expected):
-    write_images(tmp_path / 'bag', topics)
-    with bags.BagReader(tmp_path / 'bag') as reader:
-        assert bags.find_image_topic(reader) == expected
-
-
-def test_several_cameras_are_listed(tmp_path):
-    write_images(tmp_path / 'bag', [('/left', 'rgb8'), ('/right', 'rgb8')])
-    with bags.BagReader(tmp_path / 'bag') as reader:
-        with pytest.raises(UserError, match='several cameras.*--image-topic: /left, /right'):
-            bags.find_image_topic(reader)
-        assert bags.find_image_topic(reader, '/right') == '/right'
-        with pytest.raises(UserError, match='no image topic /top; its image topics: /left, /rig'):
-            bags.find_image_topic(reader, '/top')
-
-
-def test_no_camera_lists_topics(tmp_path):
-    write_images(tmp_path / 'bag', [('/depth', '32FC1')])
-    with (
-        bags.BagReader(tmp_path / 'bag') as reader,
-        pytest.raises(UserError, match='no camera images.*topics: /depth'),
-    ):
-        bags.find_image_topic(reader)
-
-
-def test_label_topic_and_space(tmp_path):
-    write_labelled_bag(tmp_path / 'bag', label_space='camvid')
-    with bags.BagReader(tmp_path / 'bag') as reader:
-        assert bags.find_label_topic(reader) == LABEL_TOPIC
-        assert bags.find_label_space(reader).name == 'camvid'
-        with pytest.raises(UserError, match='no Image topic /truth'):
-            bags.find_label_topic(reader, '/truth')
-        with pytest.raises(UserError, match="unknown label space 'mars'"):
-            bags.find_label_space(reader, 'mars')
 
 
 @pytest.mark.parametrize(
@@ -184,7 +115,7 @@ def test_bag_without_metadata_is_read_from_its_files(tmp_path, storage):
     (tmp_path / 'bag' / 'metadata.yaml').unlink()
     with bags.BagReader(tmp_path / 'bag') as reader:
         assert reader.storage_name == storage
-        assert bags.find_label_space(reader).name == 'cityscapes'
+        assert find_label_space(reader).name == 'cityscapes'
         assert len(list(reader.iterate_messages([IMAGE_TOPIC]))) == 3
         assert 'no metadata.yaml' in reader.damage
 

@@ -11,7 +11,8 @@ from recordings import START_NS, make_label, make_pixels
 
 from seg_perception.errors import UserError
 from seg_perception.evaluation.bags.bag_messages import stamp_to_ns
-from seg_perception.evaluation.bags.bag_reader import BagReader, find_image_topic, find_label_space
+from seg_perception.evaluation.bags.bag_reader import BagReader
+from seg_perception.evaluation.bags.bag_topics import find_image_topic, find_label_space
 from seg_perception.evaluation.bags.camera_files import load_camera_calibration
 from seg_perception.evaluation.bags.recording import CameraBagConfig, write_camera_bag
 from seg_perception.evaluation.bags.sources import SourceFrame

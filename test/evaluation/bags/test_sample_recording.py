@@ -9,7 +9,8 @@ import yaml
 from seg_perception.errors import UserError
 from seg_perception.evaluation.bags import topics
 from seg_perception.evaluation.bags.bag_messages import stamp_to_ns
-from seg_perception.evaluation.bags.bag_reader import BagReader, find_image_topic, find_label_space
+from seg_perception.evaluation.bags.bag_reader import BagReader
+from seg_perception.evaluation.bags.bag_topics import find_image_topic, find_label_space
 from seg_perception.evaluation.bags.sample_recording import SampleBagConfig, write_sample_bag
 from seg_perception.perception.frame import FrameReader
 from seg_perception.sample.drive import SampleDrive

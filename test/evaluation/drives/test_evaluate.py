@@ -7,11 +7,9 @@ import json
 import cv2
 import numpy as np
 import pytest
-from color_model import write_color_model
 from recordings import PERIOD_NS, START_NS, write_labelled_bag
 
 from seg_perception import cli
-from seg_perception.engines.select import EngineConfig, load_engine
 from seg_perception.evaluation.bags.bag_messages import make_image
 from seg_perception.evaluation.bags.bag_writer import BagWriter
 from seg_perception.evaluation.bags.topics import (
@@ -25,26 +23,9 @@ from seg_perception.evaluation.drives.drive_result import build_result
 from seg_perception.evaluation.drives.evaluate import DriveConfig, evaluate_drive
 from seg_perception.evaluation.drives.journal import Journal
 from seg_perception.perception.labels import load_label_mapping, load_label_space
-from seg_perception.pipeline import SegmentationPipeline
 
 CITYSCAPES = load_label_space('cityscapes')
 SIZE = (64, 96)
-
-
-@pytest.fixture(scope='module')
-def model_path(tmp_path_factory):
-    """A 19-class model that gives each block the class of the nearest palette colour."""
-    path = tmp_path_factory.mktemp('model') / 'color.onnx'
-    return write_color_model(path, CITYSCAPES, *SIZE)
-
-
-@pytest.fixture(scope='module')
-def pipeline(model_path):
-    """The chain on that model."""
-    engine = load_engine(EngineConfig(str(model_path), backend='openvino', precision='f32'))
-    chain = SegmentationPipeline(engine)
-    yield chain
-    chain.close()
 
 
 def make_street(index, label_space=CITYSCAPES, classes=(10, 2, 0, 13)):

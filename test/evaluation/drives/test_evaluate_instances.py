@@ -12,7 +12,7 @@ from recordings import PERIOD_NS, START_NS
 from seg_perception import cli
 from seg_perception.engines.select import EngineConfig, load_engine
 from seg_perception.evaluation.bags.bag_messages import make_image
-from seg_perception.evaluation.bags.bag_reader import make_label_space_entries
+from seg_perception.evaluation.bags.bag_topics import make_label_space_entries
 from seg_perception.evaluation.bags.bag_writer import BagWriter
 from seg_perception.evaluation.bags.topics import (
     IMAGE_TOPIC,

@@ -13,13 +13,11 @@ from color_model import write_color_model
 from seg_perception import cli
 from seg_perception.engines.classifier import calibrate_model
 from seg_perception.engines.model_file import load_model_file
-from seg_perception.engines.select import EngineConfig, load_engine
 from seg_perception.errors import UserError
 from seg_perception.evaluation.images.image_score import ImageScore, evaluate_images
 from seg_perception.evaluation.images.labelled_split import SplitConfig, open_split
 from seg_perception.perception.frame import Frame
 from seg_perception.perception.labels import load_label_mapping, load_label_space
-from seg_perception.pipeline import SegmentationPipeline
 
 CITYSCAPES = load_label_space('cityscapes')
 CAMVID = load_label_space('camvid')
@@ -36,15 +34,6 @@ def model_path(tmp_path_factory):
     write_color_model(path, CITYSCAPES, *SIZE)
     path.write_bytes(calibrate_model(load_model_file(path), 2000.0).SerializeToString())
     return path
-
-
-@pytest.fixture(scope='module')
-def pipeline(model_path):
-    """The chain on that model."""
-    engine = load_engine(EngineConfig(str(model_path), backend='openvino', precision='f32'))
-    chain = SegmentationPipeline(engine)
-    yield chain
-    chain.close()
 
 
 def draw_pair(seed):
