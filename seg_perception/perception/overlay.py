@@ -63,6 +63,8 @@ def draw_outlines(
 ) -> None:
     """Draw the inner edges of instances into an image.
 
+    Where a map is shown several times, `find_outlines` keeps what this draws.
+
     Args:
         image: (H, W, 3) uint8, changed in place.
         panoptic: (H, W) int32, class * 1000 + instance; instance 0 and below have no outline.
@@ -75,6 +77,15 @@ def draw_outlines(
         raise ValueError(
             f'panoptic map has shape {panoptic.shape}, expected {image.shape[:2]} of the image'
         )
+    image.reshape(-1, 3)[find_outlines(panoptic)] = color
+
+
+def find_outlines(panoptic: np.ndarray) -> np.ndarray:
+    """Return the pixels of the inner edges of instances, (N,) int64 places in the flat image.
+
+    Args:
+        panoptic: (H, W) int32, class * 1000 + instance; instance 0 and below have no outline.
+    """
     edges = np.zeros(panoptic.shape, np.bool_)
     is_border = panoptic[1:] != panoptic[:-1]
     edges[1:] |= is_border
@@ -88,7 +99,7 @@ def draw_outlines(
         edges = cv2.dilate(edges.view(np.uint8), square).view(np.bool_)
     places = np.flatnonzero(edges)
     ids = panoptic.reshape(-1)[places]
-    image.reshape(-1, 3)[places[(ids > 0) & (ids % INSTANCES_PER_CLASS > 0)]] = color
+    return np.asarray(places[(ids > 0) & (ids % INSTANCES_PER_CLASS > 0)])
 
 
 @lru_cache(maxsize=8)

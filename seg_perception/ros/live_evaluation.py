@@ -220,9 +220,9 @@ def _judge(
     mask, latency_ms = products.masks.read(read.stamp_ns)
     panoptic = None if products.panoptic is None else products.panoptic.read(read.stamp_ns)
     times_ms = {'latency': latency_ms}
-    record = judge.judge(read.index, read.frame, mask, None, times_ms, panoptic)
+    record, judged = judge.judge(read.index, read.frame, mask, None, times_ms, panoptic)
     if watch is not None:
-        watch(record, read.frame, mask, judge)
+        watch(record, judged, judge)
     return record
 
 

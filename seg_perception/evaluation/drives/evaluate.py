@@ -27,14 +27,14 @@ from seg_perception.evaluation.drives.frame_record import UNREADABLE, FrameRecor
 from seg_perception.evaluation.drives.journal import Journal
 from seg_perception.evaluation.drives.judge import MAX_FAULTS, FrameJudge
 from seg_perception.evaluation.metrics.id_switches import find_stretch
-from seg_perception.perception.frame import Frame
+from seg_perception.evaluation.metrics.metric import JudgedFrame
 from seg_perception.perception.labels import LabelSpace
 from seg_perception.pipeline import SegmentationPipeline
 
 # Images between the network and the judge, the one that it judges included.
 _IN_FLIGHT = 3
-# Called with record, image, (H, W) uint8 mask and the judge, which has the truth; views all.
-Watcher = Callable[[FrameRecord, Frame, np.ndarray, FrameJudge], None]
+# Called with record, what was judged and the judge, which has the truth.
+Watcher = Callable[[FrameRecord, JudgedFrame, FrameJudge], None]
 
 
 @dataclass(frozen=True)
@@ -254,12 +254,12 @@ class _Loop:
         times_ms: dict[str, float],
     ) -> None:
         assert read.frame is not None
-        record = self._judge.judge(
+        record, judged = self._judge.judge(
             read.index, read.frame, buffers.mask, buffers.confidence, times_ms, buffers.panoptic
         )
         self._keep(record)
         if self._watch is not None:
-            self._watch(record, read.frame, buffers.mask, self._judge)
+            self._watch(record, judged, self._judge)
 
     def _keep(self, record: FrameRecord) -> None:
         if record.index >= self._journal.taken_up:

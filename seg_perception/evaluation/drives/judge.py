@@ -87,8 +87,11 @@ class FrameJudge:
         confidence: np.ndarray | None,
         times_ms: dict[str, float],
         panoptic: np.ndarray | None = None,
-    ) -> FrameRecord:
-        """Return the record of one image; a truth that cannot be used is named in it."""
+    ) -> tuple[FrameRecord, JudgedFrame]:
+        """Return the record of one image, and what was judged.
+
+        A truth that cannot be used is named in the record.
+        """
         status, reason, truth = self._read_truth(frame.stamp_ns, mask.shape)
         judged = JudgedFrame(
             index=index,
@@ -113,7 +116,7 @@ class FrameJudge:
             self.costs_ms[metric.name].append((time.perf_counter() - start_s) * 1e3)
             if rows is not None:
                 metrics[metric.name] = rows
-        return FrameRecord(index, frame.stamp_ns, status, reason, metrics, times_ms)
+        return FrameRecord(index, frame.stamp_ns, status, reason, metrics, times_ms), judged
 
     def read_shown_truth(self, stamp_ns: int) -> np.ndarray | None:
         """Return the truth in ids of the model's label space, to draw it in the same colours."""

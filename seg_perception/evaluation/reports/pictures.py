@@ -15,9 +15,10 @@ import numpy.typing as npt
 from seg_perception.errors import UserError
 from seg_perception.evaluation.files import replace_file
 from seg_perception.perception.labels import LabelSpace
-from seg_perception.perception.overlay import draw_overlay
+from seg_perception.perception.overlay import OUTLINE_COLOR, draw_overlay
 
 Picture = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.int64]
 
 BACKGROUND_BGR = (32, 27, 24)
 TEXT_BGR = (235, 235, 235)
@@ -37,6 +38,8 @@ class SheetFrame:
         truth: (H, W) uint8 true class ids of the same label space, None without labels.
         caption: Text under the row, such as the time and the frame's score.
         ground: BGR picture of the ground from above, scaled to the height of the row.
+        outlines: of the instances that were found, see `overlay.find_outlines`; None without any.
+        true_outlines: of the true instances.
     """
 
     image: Picture
@@ -45,6 +48,8 @@ class SheetFrame:
     truth: Picture | None = None
     caption: str = ''
     ground: Picture | None = None
+    outlines: Places | None = None
+    true_outlines: Places | None = None
 
 
 def to_bgr(image: Picture, channel_order: str) -> Picture:
@@ -55,10 +60,17 @@ def to_bgr(image: Picture, channel_order: str) -> Picture:
 
 
 def draw_overlay_bgr(
-    image: Picture, channel_order: str, mask: Picture, label_space: LabelSpace, alpha: float = 0.5
+    image: Picture,
+    channel_order: str,
+    mask: Picture,
+    label_space: LabelSpace,
+    outlines: Places | None = None,
 ) -> Picture:
-    """Return a (H, W, 3) BGR picture with the classes' colours blended in."""
-    return to_bgr(draw_overlay(image, channel_order, mask, label_space, alpha), channel_order)
+    """Return a (H, W, 3) BGR picture with the classes' colours blended in, and outlines."""
+    overlay = draw_overlay(image, channel_order, mask, label_space)
+    if outlines is not None:
+        overlay.reshape(-1, 3)[outlines] = OUTLINE_COLOR
+    return to_bgr(overlay, channel_order)
 
 
 def resize_to_width(picture: Picture, width_px: int) -> Picture:
@@ -190,10 +202,12 @@ def list_tiles(
     image, order = frame.image, frame.channel_order
     tiles = {
         'camera': to_bgr(image, order),
-        'mask': draw_overlay_bgr(image, order, frame.mask, label_space),
+        'mask': draw_overlay_bgr(image, order, frame.mask, label_space, frame.outlines),
     }
     if frame.truth is not None:
-        tiles['truth'] = draw_overlay_bgr(image, order, frame.truth, label_space)
+        tiles['truth'] = draw_overlay_bgr(
+            image, order, frame.truth, label_space, frame.true_outlines
+        )
     tiles = {name: resize_to_width(tile, tile_width_px) for name, tile in tiles.items()}
     if frame.ground is not None:
         tiles['ground'] = resize_to_height(frame.ground, tiles['camera'].shape[0])

@@ -14,13 +14,16 @@ import numpy as np
 from seg_perception.evaluation.drives.frame_record import FrameRecord
 from seg_perception.evaluation.drives.saved_result import count_classes
 from seg_perception.evaluation.metrics.confusion import HEADLINE_MIN_SHARE
+from seg_perception.evaluation.metrics.metric import JudgedFrame
 from seg_perception.evaluation.reports.pictures import (
     Picture,
+    Places,
     draw_overlay_bgr,
     resize_to_width,
     to_bgr,
 )
 from seg_perception.perception.labels import UNLABELLED_ID, LabelSpace, load_label_mapping
+from seg_perception.perception.overlay import find_outlines
 
 WORST_FRAMES = 8
 SPACED_FRAMES = 60
@@ -44,6 +47,8 @@ class ReportFrame:
         truth: (H, W) uint8, ids of `label_space`, 255 where unlabelled; None without a label.
         label_space: that of mask and truth.
         bag: the recording, as the result names it; '' where there is only one.
+        outlines: of the instances that were found, places in the flat image; None without any.
+        true_outlines: of the true instances.
     """
 
     index: int
@@ -53,31 +58,42 @@ class ReportFrame:
     truth: Picture | None
     label_space: LabelSpace
     bag: str = ''
+    outlines: Places | None = None
+    true_outlines: Places | None = None
 
 
 def make_report_frame(
-    record: FrameRecord,
-    image: Picture,
-    channel_order: str,
-    mask: Picture,
-    truth: Picture | None,
-    label_space: LabelSpace,
-    bag: str = '',
+    judged: JudgedFrame, truth: Picture | None, label_space: LabelSpace, bag: str = ''
 ) -> ReportFrame:
-    """Return a frame in the size of a report, apart from the buffers it was made of."""
-    image = to_bgr(image, channel_order)
+    """Return a frame in the size of a report, apart from the buffers it was made of.
+
+    Args:
+        judged: the image and all that was found in it.
+        truth: (H, W) uint8, ids of `label_space`; None without a label.
+        label_space: that of the mask.
+        bag: see `ReportFrame`.
+    """
+    image = to_bgr(judged.image, judged.channel_order)
     if image.shape[1] > KEPT_WIDTH_PX:
         image = resize_to_width(image, KEPT_WIDTH_PX)
     size = (image.shape[1], image.shape[0])
-    small_mask, small_truth = (
-        None
-        if ids is None
-        else np.array(cv2.resize(ids, size, interpolation=cv2.INTER_NEAREST), np.uint8)
-        for ids in (mask, truth)
-    )
-    assert small_mask is not None
+
+    def shrink(ids: np.ndarray) -> np.ndarray:
+        return np.array(cv2.resize(ids, size, interpolation=cv2.INTER_NEAREST))
+
+    def outline(panoptic: np.ndarray | None) -> Places | None:
+        return None if panoptic is None else find_outlines(shrink(panoptic))
+
     return ReportFrame(
-        record.index, record.stamp_ns, image.copy(), small_mask, small_truth, label_space, bag
+        judged.index,
+        judged.stamp_ns,
+        image.copy(),
+        shrink(judged.mask),
+        None if truth is None else shrink(truth),
+        label_space,
+        bag,
+        outline(judged.panoptic),
+        outline(judged.true_panoptic),
     )
 
 
@@ -175,10 +191,14 @@ def encode_tiles(frame: ReportFrame, width_px: int, fold_lut: np.ndarray) -> dic
     """
     tiles = {
         'image': frame.image,
-        'overlay': draw_overlay_bgr(frame.image, 'bgr', frame.mask, frame.label_space),
+        'overlay': draw_overlay_bgr(
+            frame.image, 'bgr', frame.mask, frame.label_space, frame.outlines
+        ),
     }
     if frame.truth is not None:
-        tiles['truth'] = draw_overlay_bgr(frame.image, 'bgr', frame.truth, frame.label_space)
+        tiles['truth'] = draw_overlay_bgr(
+            frame.image, 'bgr', frame.truth, frame.label_space, frame.true_outlines
+        )
         tiles['error'] = draw_errors_bgr(
             frame.image, fold_lut[frame.mask], fold_lut[frame.truth]
         )

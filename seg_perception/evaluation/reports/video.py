@@ -24,6 +24,7 @@ from seg_perception.evaluation.reports.pictures import (
     to_bgr,
 )
 from seg_perception.perception.labels import LabelSpace
+from seg_perception.perception.overlay import find_outlines
 
 LAYOUTS = ('overlay', 'side_by_side')
 
@@ -81,6 +82,7 @@ class OverlayVideo:
         mask: Picture,
         lines: Sequence[str] = (),
         beside: Picture | None = None,
+        panoptic: np.ndarray | None = None,
     ) -> None:
         """Add one frame.
 
@@ -90,11 +92,12 @@ class OverlayVideo:
             mask: (H, W) uint8 class ids.
             lines: Text for the upper left corner, the first line brighter.
             beside: BGR drawing put to the right, scaled to the height of the picture.
+            panoptic: (H, W) int32, class * 1000 + instance: instances to outline.
 
         Raises:
             UserError: The video cannot be opened.
         """
-        picture = self._compose(image, channel_order, mask)
+        picture = self._compose(image, channel_order, mask, panoptic)
         if beside is not None:
             picture = np.hstack([picture, resize_to_height(beside, picture.shape[0])])
         draw_panel_text(picture, lines, self._text_scale(picture.shape[1]))
@@ -136,8 +139,11 @@ class OverlayVideo:
         else:
             self.discard()
 
-    def _compose(self, image: Picture, channel_order: str, mask: Picture) -> Picture:
-        overlay = draw_overlay_bgr(image, channel_order, mask, self._label_space)
+    def _compose(
+        self, image: Picture, channel_order: str, mask: Picture, panoptic: np.ndarray | None
+    ) -> Picture:
+        outlines = None if panoptic is None else find_outlines(panoptic)
+        overlay = draw_overlay_bgr(image, channel_order, mask, self._label_space, outlines)
         parts = [overlay]
         if self._layout == 'side_by_side':
             parts = [to_bgr(image, channel_order), overlay]

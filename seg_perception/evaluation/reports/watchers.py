@@ -11,6 +11,7 @@ import numpy as np
 from seg_perception.evaluation.drives.evaluate import Watcher
 from seg_perception.evaluation.drives.frame_record import FrameRecord
 from seg_perception.evaluation.drives.judge import FrameJudge
+from seg_perception.evaluation.metrics.metric import JudgedFrame
 from seg_perception.evaluation.reports.pictures import SheetFrame
 from seg_perception.evaluation.reports.report_frames import (
     ReportFrame,
@@ -19,7 +20,6 @@ from seg_perception.evaluation.reports.report_frames import (
     score_frames,
 )
 from seg_perception.evaluation.reports.video import OverlayVideo
-from seg_perception.perception.frame import Frame
 from seg_perception.perception.labels import LabelSpace
 
 SHEET_ROWS = 5
@@ -48,9 +48,7 @@ class PictureKeeper:
         self._spaced: list[ReportFrame] = []
         self._worst: list[tuple[float, ReportFrame]] = []
 
-    def __call__(
-        self, record: FrameRecord, frame: Frame, mask: np.ndarray, judge: FrameJudge
-    ) -> None:
+    def __call__(self, record: FrameRecord, judged: JudgedFrame, judge: FrameJudge) -> None:
         """Keep a picture where it is wanted."""
         is_spaced = bool(self._pending) and record.index >= self._pending[0]
         miou = self._score(record, judge)
@@ -58,11 +56,9 @@ class PictureKeeper:
         if not is_spaced and (np.isnan(miou) or not is_worse):
             return
         truth = judge.read_shown_truth(record.stamp_ns)
-        if truth is not None and truth.shape != mask.shape:
+        if truth is not None and truth.shape != judged.mask.shape:
             truth = None
-        kept = make_report_frame(
-            record, frame.image, frame.channel_order, mask, truth, self.model_space, self._bag
-        )
+        kept = make_report_frame(judged, truth, self.model_space, self._bag)
         if is_spaced:
             self._pending = [index for index in self._pending if index > record.index]
             self._spaced.append(kept)
@@ -82,7 +78,15 @@ class PictureKeeper:
         if not self._spaced:
             return []
         return [
-            SheetFrame(kept.image, 'bgr', kept.mask, kept.truth, f'image {kept.index + 1}')
+            SheetFrame(
+                kept.image,
+                'bgr',
+                kept.mask,
+                kept.truth,
+                f'image {kept.index + 1}',
+                outlines=kept.outlines,
+                true_outlines=kept.true_outlines,
+            )
             for kept in (
                 self._spaced[position]
                 for position in choose_spaced(len(self._spaced), SHEET_ROWS)
@@ -102,20 +106,20 @@ class VideoDrawer:
         self._video = video
         self._description = description
 
-    def __call__(
-        self, record: FrameRecord, frame: Frame, mask: np.ndarray, judge: FrameJudge
-    ) -> None:
+    def __call__(self, record: FrameRecord, judged: JudgedFrame, judge: FrameJudge) -> None:
         """Draw one image."""
         total_ms = record.times_ms.get('latency', record.times_ms.get('total', 0.0))
         lines = (f'image {record.index + 1}   {total_ms:.0f} ms', self._description)
-        self._video.write(frame.image, frame.channel_order, mask, lines)
+        self._video.write(
+            judged.image, judged.channel_order, judged.mask, lines, panoptic=judged.panoptic
+        )
 
 
 def watch_all(watchers: Sequence[Watcher]) -> Watcher:
     """Return a watcher that calls all of these."""
 
-    def watch(record: FrameRecord, frame: Frame, mask: np.ndarray, judge: FrameJudge) -> None:
+    def watch(record: FrameRecord, judged: JudgedFrame, judge: FrameJudge) -> None:
         for watcher in watchers:
-            watcher(record, frame, mask, judge)
+            watcher(record, judged, judge)
 
     return watch

@@ -10,6 +10,7 @@ import pytest
 from result_files import CLASS_NAMES, PALETTE, make_confusion, make_record
 
 from seg_perception.evaluation.drives.frame_record import FrameRecord
+from seg_perception.evaluation.metrics.metric import JudgedFrame
 from seg_perception.evaluation.reports.report_frames import (
     KEPT_WIDTH_PX,
     choose_spaced,
@@ -80,18 +81,17 @@ def test_a_kept_frame_is_small_bgr_and_its_own(order):
     image = np.full((500, 1440, 3), (10, 20, 30), np.uint8)
     mask = np.zeros((500, 1440), np.uint8)
     mask[:, 720:] = 255
-    record = make_records([900])[0]
-    frame = make_report_frame(record, image, order, mask, mask, SPACE, 'street')
+    frame = make_report_frame(JudgedFrame(3, 70, image, order, mask), mask, SPACE, 'street')
     image[:], mask[:] = 0, 0
     assert frame.image.shape == (250, KEPT_WIDTH_PX, 3)
     assert frame.image[0, 0].tolist() == ([30, 20, 10] if order == 'rgb' else [10, 20, 30])
     assert set(np.unique(frame.mask)) == {0, 255} and (frame.mask[:, 360:] == 255).all()
-    assert (frame.stamp_ns, frame.bag) == (record.stamp_ns, 'street')
+    assert (frame.index, frame.stamp_ns, frame.bag) == (3, 70, 'street')
 
 
 def test_a_small_frame_is_kept_as_it_is_and_its_own():
     image, mask = np.zeros((4, 6, 3), np.uint8), np.zeros((4, 6), np.uint8)
-    frame = make_report_frame(make_records([900])[0], image, 'bgr', mask, None, SPACE)
+    frame = make_report_frame(JudgedFrame(0, 0, image, 'bgr', mask), None, SPACE)
     image[:], mask[:] = 9, 9
     assert not frame.image.any() and not frame.mask.any() and frame.truth is None
 
@@ -118,12 +118,26 @@ def test_errors_are_those_that_the_score_counts():
 def test_tiles_are_jpeg_of_the_size_asked_for():
     image = np.full((100, 200, 3), 90, np.uint8)
     mask = np.zeros((100, 200), np.uint8)
-    record = make_records([900])[0]
-    frame = make_report_frame(record, image, 'bgr', mask, mask, SPACE)
+    judged = JudgedFrame(0, 0, image, 'bgr', mask)
+    frame = make_report_frame(judged, mask, SPACE)
     tiles = {name: read_jpeg(uri) for name, uri in encode_tiles(frame, 100, SAME).items()}
     assert list(tiles) == ['image', 'overlay', 'truth', 'error']
     assert {tile.shape for tile in tiles.values()} == {(50, 100, 3)}
     road_bgr = np.array(PALETTE[0])[::-1]
     assert np.abs(tiles['overlay'][25, 50] - (90 + road_bgr) / 2).max() <= 4
-    unlabelled = make_report_frame(record, image, 'bgr', mask, None, SPACE)
+    unlabelled = make_report_frame(judged, None, SPACE)
     assert list(encode_tiles(unlabelled, 100, SAME)) == ['image', 'overlay']
+
+
+def test_instances_are_outlined_found_ones_and_true_ones():
+    image = np.full((40, 60, 3), 90, np.uint8)
+    mask = np.zeros((40, 60), np.uint8)
+    panoptic, true_panoptic = np.zeros((40, 60), np.int32), np.zeros((40, 60), np.int32)
+    panoptic[10:30, 5:25], true_panoptic[10:30, 35:55] = 1001, 1001
+    judged = JudgedFrame(
+        0, 0, image, 'bgr', mask, panoptic=panoptic, true_panoptic=true_panoptic
+    )
+    tiles = encode_tiles(make_report_frame(judged, mask, SPACE), 60, SAME)
+    overlay, truth = (read_jpeg(tiles[name]).astype(int) for name in ('overlay', 'truth'))
+    assert overlay[10:30, 5].mean() > 200 > 160 > overlay[10:30, 35].mean()
+    assert truth[10:30, 35].mean() > 200 > 160 > truth[10:30, 5].mean()

@@ -51,6 +51,18 @@ def test_video_plays_with_all_frames(tmp_path, layout):
     assert np.abs(right - (80 + road_bgr) / 2).max() < 12
 
 
+def test_instances_are_outlined(tmp_path):
+    image, mask = np.zeros((360, 640, 3), np.uint8), np.full((360, 640), 255, np.uint8)
+    panoptic = np.zeros((360, 640), np.int32)
+    panoptic[100:200, 300:400] = 13001
+    with video.OverlayVideo(tmp_path / 'v.mp4', 10.0, CITYSCAPES) as writer:
+        writer.write(image, 'rgb', mask, panoptic=panoptic)
+    (frame,), _ = read_frames(tmp_path / 'v.mp4')
+    scale = frame.shape[1] / 640
+    edge, inside = frame[round(150 * scale), [round(300.5 * scale), round(350 * scale)]]
+    assert edge.mean() > 120 > 40 > inside.mean()
+
+
 def test_motion_jpeg_where_there_is_no_mpeg4(tmp_path, monkeypatch):
     # a codec that no build has stands for an OpenCV without the MPEG-4 encoder
     monkeypatch.setattr(video, '_CODECS', (('none', '.mp4'), ('MJPG', '.avi')))
