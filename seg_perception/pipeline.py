@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +22,7 @@ from seg_perception.perception.panoptic import Instances, PanopticMerger
 from seg_perception.perception.panoptic_reference import MergeConfig
 
 if TYPE_CHECKING:
-    from seg_perception.engines.engine import Engine
+    from seg_perception.engines.engine import Engine, PanopticArrays
     from seg_perception.perception.frame import Frame
     from seg_perception.perception.tracks import TrackConfig
 
@@ -48,6 +48,19 @@ class SegmentationResult:
     timings_ms: dict[str, float]
     panoptic: np.ndarray | None = None
     instances: Instances | None = None
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """A frame whose mask is there and whose instances may follow.
+
+    Attributes:
+        result: without instances.
+        outputs: of the network, valid until its next call; None where only the mask was asked for.
+    """
+
+    result: SegmentationResult
+    outputs: PanopticArrays | None
 
 
 @dataclass
@@ -139,14 +152,36 @@ class SegmentationPipeline:
             ValueError: the network's outputs hold NaN or infinity, or a buffer does not fit.
 
         """
+        segmented = self.segment(frame, mask_out, confidence_out, panoptic_out is not None)
+        if panoptic_out is None:
+            return segmented.result
+        return self.add_instances(frame, segmented, panoptic_out, camera)
+
+    def segment(
+        self,
+        frame: Frame,
+        mask_out: np.ndarray | None = None,
+        confidence_out: np.ndarray | None = None,
+        with_instances: bool = False,
+    ) -> Segmented:
+        """Take the first part of `process`, to the mask: a node publishes it before the rest.
+
+        Args:
+            frame, mask_out, confidence_out: see `process`.
+            with_instances: whether `add_instances` comes next.
+
+        Raises:
+            EngineError, ValueError: see `process`.
+        """
         size_px = (frame.image.shape[0], frame.image.shape[1])
         output_hw = size_px if mask_out is None else (mask_out.shape[0], mask_out.shape[1])
         start_s = time.perf_counter()
-        if panoptic_out is None:
-            logits = self.engine.infer(frame.image, frame.channel_order)
-        else:
+        outputs = None
+        if with_instances:
             outputs = self.engine.infer_panoptic(frame.image, frame.channel_order)
             logits = outputs.logits
+        else:
+            logits = self.engine.infer(frame.image, frame.channel_order)
         inferred_s = time.perf_counter()
         stages = self._find_stages(size_px, output_hw)
         mask, confidence = stages.decoder.decode(logits, mask_out, confidence_out)
@@ -155,13 +190,35 @@ class SegmentationPipeline:
             'inference': (inferred_s - start_s) * 1e3,
             'decode': (decoded_s - inferred_s) * 1e3,
         }
-        if panoptic_out is None:
-            return SegmentationResult(mask, confidence, timings_ms)
-        merged = self._find_merger(stages).merge(
-            mask, outputs.center, outputs.offset, panoptic_out
-        )
+        return Segmented(SegmentationResult(mask, confidence, timings_ms), outputs)
+
+    def add_instances(
+        self,
+        frame: Frame,
+        segmented: Segmented,
+        panoptic_out: np.ndarray,
+        camera: str = '',
+    ) -> SegmentationResult:
+        """Merge and follow the instances of what `segment` returned for the frame just now.
+
+        Args:
+            frame: the same image.
+            segmented: valid until the next one is segmented; its mask is unchanged.
+            panoptic_out, camera: see `process`.
+
+        Raises:
+            ValueError: no instances were asked for, or see `process`.
+        """
+        outputs, result = segmented.outputs, segmented.result
+        if outputs is None:
+            raise ValueError('segment() was called without with_instances')
+        size_px = (frame.image.shape[0], frame.image.shape[1])
+        output_hw = (result.mask.shape[0], result.mask.shape[1])
+        start_s = time.perf_counter()
+        merger = self._find_merger(self._find_stages(size_px, output_hw))
+        merged = merger.merge(result.mask, outputs.center, outputs.offset, panoptic_out)
         merged_s = time.perf_counter()
-        timings_ms['panoptic'] = (merged_s - decoded_s) * 1e3
+        timings_ms = {**result.timings_ms, 'panoptic': (merged_s - start_s) * 1e3}
         instances = merged.instances
         if self._track_config is not None:
             follower = self._followers.get(camera)
@@ -169,7 +226,9 @@ class SegmentationPipeline:
                 follower = self._followers[camera] = InstanceFollower(self._track_config)
             instances = follower.follow(merged, frame.stamp_ns)
             timings_ms['tracks'] = (time.perf_counter() - merged_s) * 1e3
-        return SegmentationResult(mask, confidence, timings_ms, merged.panoptic, instances)
+        return replace(
+            result, timings_ms=timings_ms, panoptic=merged.panoptic, instances=instances
+        )
 
     def forget_tracks(self) -> None:
         """Begin all tracks and their numbers anew, as for another recording."""

@@ -70,6 +70,25 @@ def test_one_call_of_the_network_gives_mask_confidence_and_map(pipeline, engine,
     np.testing.assert_array_equal(result.confidence, alone.confidence)
 
 
+def test_the_mask_is_there_before_the_instances_and_stays(pipeline):
+    frame, mask = make_frame(), np.empty(CAMERA_HW, np.uint8)
+    segmented = pipeline.segment(frame, mask, with_instances=True)
+    assert segmented.result.panoptic is None and segmented.result.mask is mask
+    early = mask.copy()
+    result = pipeline.add_instances(frame, segmented, np.empty(CAMERA_HW, np.int32))
+    whole = process(pipeline, frame)
+    np.testing.assert_array_equal(mask, early)
+    np.testing.assert_array_equal(result.panoptic, whole.panoptic)
+    np.testing.assert_array_equal(result.mask, whole.mask)
+    assert set(result.timings_ms) == set(whole.timings_ms)
+
+
+def test_instances_of_a_call_for_the_mask_alone_are_refused(pipeline):
+    segmented = pipeline.segment(make_frame())
+    with pytest.raises(ValueError, match='without with_instances'):
+        pipeline.add_instances(make_frame(), segmented, np.empty(CAMERA_HW, np.int32))
+
+
 def test_without_a_buffer_nothing_of_it_is_computed(engine, monkeypatch):
     def refuse(*arguments):
         raise AssertionError('computed')

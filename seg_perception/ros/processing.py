@@ -13,7 +13,7 @@ import cv2
 
 from seg_perception.perception.frame import Frame, FrameError, FrameReader, StampMonitor
 from seg_perception.perception.overlay import draw_outlines, draw_overlay
-from seg_perception.pipeline import SegmentationPipeline, SegmentationResult
+from seg_perception.pipeline import SegmentationPipeline, SegmentationResult, Segmented
 from seg_perception.ros.cv_bridge_images import convert_by_cv_bridge
 from seg_perception.ros.ground import GroundProducts
 from seg_perception.ros.messages import OutgoingImage
@@ -44,6 +44,16 @@ class Wanted:
     outlines: bool
     panoptic: set[str]
     ground: set[str]
+
+    @property
+    def needs_confidence(self) -> bool:
+        """Whether the confidence is computed: the ground weighs pixels by it."""
+        return self.confidence or bool(self.ground)
+
+    @property
+    def needs_instances(self) -> bool:
+        """Whether instances are merged."""
+        return self.outlines or bool(self.panoptic)
 
 
 class FrameProcessor:
@@ -138,20 +148,24 @@ class FrameProcessor:
         self._prepare_for(frame)
         output_hw = self._output_size.find(frame.image.shape[:2])
         wanted = self._list_wanted()
-        result = self._run(frame, output_hw, wanted)
-        mask_message = self._mask.message(frame.header)
+        segmented = self._pipeline.segment(
+            frame,
+            self._mask.pixels(*output_hw),
+            self._confidence.pixels(*output_hw) if wanted.needs_confidence else None,
+            wanted.needs_instances,
+        )
+        # Whoever wants the mask alone does not wait for the instances.
         start_ns = time.monotonic_ns()
-        published = self._publish(self._publishers.mask, mask_message)
+        published = self._publish(self._publishers.mask, self._mask.message(frame.header))
         publish_ns = time.monotonic_ns() - start_ns
         stamp_age_ns = self._now_ns() - frame.stamp_ns
         if wanted.confidence:
             self._publish(self._publishers.confidence, self._confidence.message(frame.header))
-        if self._panoptic and wanted.panoptic:
-            for publisher, message in self._panoptic.build_messages(
-                frame, result, wanted.panoptic
-            ):
-                self._publish(publisher, message)
         self._publish_camera_info(frame, output_hw)
+        total_ns = time.monotonic_ns() - moments.arrived_ns
+        result = segmented.result
+        if self._panoptic and wanted.needs_instances:
+            result = self._publish_instances(self._panoptic, frame, segmented, wanted.panoptic)
         if published:
             times_ms = result.timings_ms
             self._statistics.count_used(
@@ -161,7 +175,7 @@ class FrameProcessor:
                     inference_ms=times_ms['inference'],
                     decode_ms=times_ms['decode'],
                     publish_ms=publish_ns * 1e-6,
-                    total_ms=(time.monotonic_ns() - moments.arrived_ns) * 1e-6,
+                    total_ms=total_ns * 1e-6,
                     stamp_age_ms=stamp_age_ns * 1e-6,
                     panoptic_ms=times_ms.get('panoptic', 0.0) + times_ms.get('tracks', 0.0),
                 )
@@ -182,17 +196,20 @@ class FrameProcessor:
             ground=self._ground.list_wanted() if self._ground else set(),
         )
 
-    def _run(self, frame: Frame, output_hw: tuple[int, int], wanted: Wanted) -> SegmentationResult:
-        confidence_out = panoptic_out = None
-        if wanted.confidence or wanted.ground:
-            confidence_out = self._confidence.pixels(*output_hw)
-        if self._panoptic is None:
-            return self._pipeline.process(frame, self._mask.pixels(*output_hw), confidence_out)
-        if wanted.panoptic or wanted.outlines:
-            panoptic_out = self._panoptic.make_buffer(*output_hw)
-        return self._pipeline.process(
-            frame, self._mask.pixels(*output_hw), confidence_out, panoptic_out,
-            camera=self._panoptic.camera)  # fmt: skip
+    def _publish_instances(
+        self,
+        products: PanopticProducts,
+        frame: Frame,
+        segmented: Segmented,
+        topics: set[str],
+    ) -> SegmentationResult:
+        height_px, width_px = segmented.result.mask.shape
+        result = self._pipeline.add_instances(
+            frame, segmented, products.make_buffer(height_px, width_px), products.camera
+        )
+        for publisher, message in products.build_messages(frame, result, topics):
+            self._publish(publisher, message)
+        return result
 
     def _check_stamp(self, frame: Frame) -> None:
         problem = self._stamps.check(frame.stamp_ns)

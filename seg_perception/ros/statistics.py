@@ -28,7 +28,7 @@ class FrameTimes:
         inference_ms: from the image to logits.
         decode_ms: from the logits to the mask, and to the confidence where it is wanted.
         publish_ms: the call that publishes the mask.
-        total_ms: from the arrival of the message to the end of publishing, confidence included.
+        total_ms: from the arrival of the message to the end of publishing mask and confidence.
         stamp_age_ms: from the header's stamp to the published mask, on the node's clock.
         panoptic_ms: merge and tracks of instances; 0 where nobody wants them.
 
