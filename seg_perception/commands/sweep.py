@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,21 +20,24 @@ if TYPE_CHECKING:
 NAME = 'sweep'
 HELP = 'find the best parameters: accuracy against latency over bags'
 DESCRIPTION = """\
-Evaluates bags with every combination of parameters and draws mean IoU against the median latency
-from image bytes to mask.
+Evaluates bags with every combination of parameters and draws mean IoU, or panoptic quality,
+against the median latency from image bytes to mask (and instances).
 
   seg_perception sweep drive/ --param input.scale=0.75,1,1.25 --param model.precision=bf16,f32
   seg_perception sweep drive/ --param input.scale=0.5,0.75,1 --choose 'miou>=0.7'
   seg_perception sweep drive/ --param model.path=street_t,street_b --max-latency-ms 60
+  seg_perception sweep drive/ --model axial_deeplab_nano_street \\
+      --param panoptic.center_threshold=0.1,0.2,0.3
 
 Parameters are those of the node that decide masks and latency: model.path, model.backend,
 model.precision, model.threads, input.height, input.width, input.fit. input.scale stands for
-input.height and input.width: times the model's own size, in steps of 32 px. One value alone holds
-for all points.
+input.height and input.width: times the model's own size, in steps of 32 px. Of panoptic models
+also panoptic.center_threshold, center_kernel_px, top_k, stuff_area_share, tracks and max_missed;
+then points are ranked by panoptic quality. One value alone holds for all points.
 
-The best point is the fastest with the mean IoU of --choose, or the most accurate within
---max-latency-ms. Without either it is the knee of the Pareto front: the point nearest to the
-lowest latency and the highest mean IoU, both scaled to the range of the front.
+The best point is the fastest with the mean IoU (or panoptic quality) of --choose, or the most
+accurate within --max-latency-ms. Without either it is the knee of the Pareto front: the point
+nearest to the lowest latency and the highest score, both scaled to the range of the front.
 
 DIR gets sweep.json, sweep.png, best.yaml (params_file of the launch files) and a result of each
 point (for compare). Run again with the same DIR, it does only what is not there yet.
@@ -59,7 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out', type=Path, default=Path('sweep'), metavar='DIR', help='default: sweep'
     )
-    parser.add_argument('--choose', default='', metavar="'miou>=X'", help='fastest of at least X')
+    parser.add_argument(
+        '--choose', default='', metavar="'miou>=X'", help="fastest of at least X; also 'pq>=X'"
+    )
     parser.add_argument(
         '--max-latency-ms', type=float, metavar='MS', help='most accurate that is not slower'
     )
@@ -85,18 +89,20 @@ def run(arguments: argparse.Namespace) -> int:
     from seg_perception.evaluation.drives.sweep_run import SweepJob, evaluate_points
     from seg_perception.model_zoo.verify import compute_sha256
 
-    choice = parse_choice(arguments.choose, arguments.max_latency_ms)
     metric_names = choose_metrics(arguments.metrics)
     if 'iou' not in metric_names:
         raise UserError('a sweep compares mean IoU; --metrics must have iou')
     sweep = parse_sweep(arguments.param)
+    choice = parse_choice(arguments.choose, arguments.max_latency_ms, sweep)
+    if choice.score == 'pq' and 'panoptic' not in metric_names:
+        metric_names = (*metric_names, 'panoptic')
     base = read_base(arguments)
-    points = list_points(sweep, base, read_model_size, choose_check())
+    points = list_points(sweep, base, read_model_size, choose_check(), choice.score)
     job = SweepJob(
         list_drives(arguments),
         metric_names,
         arguments.out / 'points',
-        partial(open_chain, parameters=base),
+        open_chain,
         compute_sha256,
         lambda facts, engine: describe_setup('offline', facts, engine),
     )
@@ -165,14 +171,19 @@ def write_outputs(
     arguments: argparse.Namespace, points: Sequence[SweepPoint], best: SweepPoint
 ) -> None:
     """Write table, plot and parameter file, and say which point is the best."""
-    from seg_perception.evaluation.drives.sweep import format_parameters, list_pareto
+    from seg_perception.evaluation.drives.sweep import (
+        SCORE_NAMES,
+        format_parameters,
+        list_pareto,
+    )
     from seg_perception.evaluation.drives.sweep_plot import write_sweep_plot
     from seg_perception.evaluation.files import replace_file
     from seg_perception.evaluation.machine import describe_machine
     from seg_perception.evaluation.reports.report import write_json
 
     bags = ', '.join(str(bag) for bag in arguments.bags)
-    figures = f'mean IoU {best.miou:.4f}, latency p50 {best.latency_ms:.1f} ms'
+    score = f'{SCORE_NAMES[best.ranked_by]} {best.score:.4f}'
+    figures = f'{score}, latency p50 {best.latency_ms:.1f} ms'
     print(f'  best: {best.name}, {figures}')
     files = {name: arguments.out / name for name in ('sweep.json', 'sweep.png', 'best.yaml')}
     front = list_pareto(points)

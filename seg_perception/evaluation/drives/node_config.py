@@ -14,7 +14,8 @@ from seg_perception.errors import UserError
 from seg_perception.perception.panoptic_reference import MergeConfig
 from seg_perception.perception.tracks import TrackConfig
 
-NODE_NAMES = ('/**', 'segnext', '/segnext')
+# as segnext.launch.py and panoptic.launch.py name it
+NODE_NAMES = ('/**', 'segnext', '/segnext', 'panoptic', '/panoptic')
 # Argument of `load_pipeline`: parameter of the node.
 ENGINE_PARAMETERS = {
     'model': 'model.path',
@@ -27,6 +28,7 @@ PANOPTIC_PREFIX = 'panoptic.'
 MERGE_FIELDS = (
     'center_threshold', 'center_kernel_px', 'top_k', 'stuff_area_share', 'label_divisor',
 )  # fmt: skip
+TRACK_FIELDS = ('tracks', 'max_missed')
 
 
 def read_node_parameters(path: Path) -> dict[str, Any]:
@@ -51,7 +53,7 @@ def read_node_parameters(path: Path) -> dict[str, Any]:
     if not is_found:
         raise UserError(
             f'{path} has no ros__parameters under {" or ".join(NODE_NAMES)}; expected a file as '
-            'config/segnext.yaml'
+            'config/segnext.yaml or config/panoptic.yaml'
         )
     return parameters
 

@@ -19,6 +19,11 @@ from typing import Any
 import yaml
 
 from seg_perception.errors import UserError
+from seg_perception.evaluation.drives.node_config import (
+    MERGE_FIELDS,
+    PANOPTIC_PREFIX,
+    TRACK_FIELDS,
+)
 
 # Of the node, without the prefix: what decides the masks and the time they take.
 SWEPT = (
@@ -30,6 +35,12 @@ SWEPT = (
     'input.width',
     'input.fit',
 )
+# Of a panoptic model; where one of them is swept, points are ranked by panoptic quality.
+SWEPT_INSTANCES = tuple(
+    f'{PANOPTIC_PREFIX}{name}'
+    for name in (*(field for field in MERGE_FIELDS if field != 'label_divisor'), *TRACK_FIELDS)
+)
+SCORE_NAMES = {'miou': 'mean IoU', 'pq': 'panoptic quality'}
 # Times the size that the model was exported for; becomes input.height and input.width.
 SCALE = 'input.scale'
 # The network halves its input five times; other sizes work, but are padded inside.
@@ -38,6 +49,7 @@ MAX_POINTS = 1000
 _REFUSED = {
     'output.': 'it changes what is published, not the masks',
     'occupancy.': 'it changes what is made of the masks, not the masks',
+    'panoptic.': 'it changes what is published, not the instances',
     'diagnostics.': 'it changes messages about the node, not the masks',
     'camera.': 'it tells of the camera; the bag does that here',
     'model.allow_fallback': 'it decides what happens on failure, not the masks',
@@ -62,6 +74,7 @@ class SweepPoint:
         latency_ms: median from the bytes of an image to its mask.
         pq: panoptic quality; None where instances were not scored.
         reason: why it could not be evaluated, '' when it could.
+        ranked_by: 'miou' or 'pq'.
     """
 
     swept: Parameters
@@ -70,6 +83,12 @@ class SweepPoint:
     latency_ms: float | None = None
     pq: float | None = None
     reason: str = ''
+    ranked_by: str = 'miou'
+
+    @property
+    def score(self) -> float | None:
+        """What points are compared by beside their latency."""
+        return self.pq if self.ranked_by == 'pq' else self.miou
 
     @property
     def name(self) -> str:
@@ -82,7 +101,7 @@ class SweepPoint:
     @property
     def is_measured(self) -> bool:
         """Whether there are both figures."""
-        return self.miou is not None and self.latency_ms is not None
+        return self.score is not None and self.latency_ms is not None
 
 
 def parse_sweep(texts: Iterable[str]) -> dict[str, list[Any]]:
@@ -116,14 +135,14 @@ def parse_sweep(texts: Iterable[str]) -> dict[str, list[Any]]:
 
 def check_name(name: str) -> None:
     """Raise UserError for a parameter that cannot be swept, with the reason."""
-    if name in SWEPT or name == SCALE:
+    if name in (*SWEPT, *SWEPT_INSTANCES, SCALE):
         return
     for prefix, reason in _REFUSED.items():
         if name.startswith(prefix):
             raise UserError(f'{name} cannot be swept: {reason}')
     raise UserError(
         f'{name} cannot be swept; parameters that decide masks and latency are '
-        f'{", ".join((*SWEPT, SCALE))}'
+        f'{", ".join((*SWEPT, SCALE, *SWEPT_INSTANCES))}'
     )
 
 
@@ -132,6 +151,7 @@ def list_points(
     base: Parameters,
     model_size: Callable[[str], tuple[int, int]],
     find_problem: FindProblem,
+    ranked_by: str = 'miou',
 ) -> list[SweepPoint]:
     """Return all combinations, the last parameter changing fastest.
 
@@ -140,6 +160,7 @@ def list_points(
         base: parameters of the node that all points have.
         model_size: returns (height, width) in px that a model was exported for, of its name.
         find_problem: checks a value.
+        ranked_by: see `SweepPoint`.
 
     Raises:
         UserError: a value that the node would refuse, or too many points.
@@ -164,7 +185,7 @@ def list_points(
                 for size in model_size(parameters.get('model.path', ''))
             ]
             parameters |= dict(zip(('input.height', 'input.width'), sizes, strict=True))
-        points.append(SweepPoint(swept, parameters))
+        points.append(SweepPoint(swept, parameters, ranked_by=ranked_by))
     return points
 
 
@@ -187,8 +208,8 @@ def list_pareto(points: Sequence[SweepPoint]) -> list[SweepPoint]:
     """Return the points that none beats in both, from the fastest to the most accurate."""
     measured = [point for point in points if point.is_measured]
     front: list[SweepPoint] = []
-    for point in sorted(measured, key=lambda p: (p.latency_ms, -(p.miou or 0.0))):
-        if not front or (point.miou or 0.0) > (front[-1].miou or 0.0):
+    for point in sorted(measured, key=lambda p: (p.latency_ms, -(p.score or 0.0))):
+        if not front or (point.score or 0.0) > (front[-1].score or 0.0):
             front.append(point)
     return front
 
@@ -198,18 +219,20 @@ class Choice:
     """What the best point is.
 
     Attributes:
-        min_miou: the fastest of at least this mean IoU; None for no such demand.
+        min_score: the fastest of at least this score; None for no such demand.
         max_latency_ms: the most accurate that is not slower; None for no such demand.
+        score: what points are ranked by, 'miou' or 'pq'.
     """
 
-    min_miou: float | None = None
+    min_score: float | None = None
     max_latency_ms: float | None = None
+    score: str = 'miou'
 
     def choose(self, points: Sequence[SweepPoint]) -> SweepPoint:
         """Return the best point.
 
         Without a demand it is the knee of the Pareto front: the point nearest to the corner of
-        the lowest latency and the highest mean IoU, both scaled to the range of the front; of two
+        the lowest latency and the highest score, both scaled to the range of the front; of two
         as near, the more accurate one.
 
         Raises:
@@ -217,25 +240,27 @@ class Choice:
         """
         front = list_pareto(points)
         if not front:
+            needed = 'of instances and a panoptic model ' if self.score == 'pq' else ''
             raise UserError(
-                'no point has both mean IoU and latency; bags with labels are needed'
+                f'no point has both {SCORE_NAMES[self.score]} and latency; bags with labels '
+                f'{needed}are needed'
                 + ''.join(f'; {p.name}: {p.reason}' for p in points if p.reason)
             )
         fitting = [
             point
             for point in front
-            if _figure(point.miou) >= (self.min_miou or 0.0)
+            if _figure(point.score) >= (self.min_score or 0.0)
             and _figure(point.latency_ms) <= (self.max_latency_ms or float('inf'))
         ]
         if not fitting:
             best, fastest = front[-1], front[0]
             raise UserError(
-                f'no point meets that; the most accurate has mean IoU {best.miou:.4f} at '
-                f'{best.latency_ms:.1f} ms, the fastest {fastest.miou:.4f} at '
-                f'{fastest.latency_ms:.1f} ms'
+                f'no point meets that; the most accurate has {SCORE_NAMES[self.score]} '
+                f'{best.score:.4f} at {best.latency_ms:.1f} ms, the fastest '
+                f'{fastest.score:.4f} at {fastest.latency_ms:.1f} ms'
             )
         # along the front, a slower point is a more accurate one
-        if self.min_miou is not None:
+        if self.min_score is not None:
             return fitting[0]
         return fitting[-1] if self.max_latency_ms is not None else find_knee(front)
 
@@ -243,20 +268,25 @@ class Choice:
 def find_knee(front: Sequence[SweepPoint]) -> SweepPoint:
     """Return the point of a Pareto front nearest to its ideal corner; see `Choice.choose`."""
     latencies = [_figure(point.latency_ms) for point in front]
-    scores = [_figure(point.miou) for point in front]
+    scores = [_figure(point.score) for point in front]
     latency_span = max(latencies) - min(latencies) or 1.0
     score_span = max(scores) - min(scores) or 1.0
 
     def measure_distance(point: SweepPoint) -> tuple[float, float]:
         slower = (_figure(point.latency_ms) - min(latencies)) / latency_span
-        worse = (max(scores) - _figure(point.miou)) / score_span
-        return (round(slower**2 + worse**2, 9), -_figure(point.miou))
+        worse = (max(scores) - _figure(point.score)) / score_span
+        return (round(slower**2 + worse**2, 9), -_figure(point.score))
 
     return min(front, key=measure_distance)
 
 
-def parse_choice(demand: str, max_latency_ms: float | None) -> Choice:
-    """Return the choice of a text such as 'miou>=0.7', '' for none, and a latency.
+def parse_choice(
+    demand: str, max_latency_ms: float | None, parameters: Iterable[str] = ()
+) -> Choice:
+    """Return the choice of a text such as 'miou>=0.7' or 'pq>=0.4', '' for none, and a latency.
+
+    Without such a text points are ranked by panoptic quality where one of the swept `parameters`
+    decides instances, else by mean IoU.
 
     Raises:
         UserError: another text.
@@ -264,11 +294,14 @@ def parse_choice(demand: str, max_latency_ms: float | None) -> Choice:
     if max_latency_ms is not None and not max_latency_ms > 0.0:
         raise UserError(f'a latency of {max_latency_ms} ms is not possible')
     if not demand:
-        return Choice(None, max_latency_ms)
-    match = re.fullmatch(r'\s*miou\s*>=\s*(0?\.\d+|0|1|1\.0+)\s*', demand)
+        has_instances = not set(SWEPT_INSTANCES).isdisjoint(parameters)
+        return Choice(None, max_latency_ms, 'pq' if has_instances else 'miou')
+    match = re.fullmatch(r'\s*(miou|pq)\s*>=\s*(0?\.\d+|0|1|1\.0+)\s*', demand)
     if match is None:
-        raise UserError(f"--choose '{demand}': expected miou>=SHARE such as 'miou>=0.7'")
-    return Choice(float(match[1]), max_latency_ms)
+        raise UserError(
+            f"--choose '{demand}': expected miou>=SHARE or pq>=SHARE such as 'miou>=0.7'"
+        )
+    return Choice(float(match[2]), max_latency_ms, match[1])
 
 
 def format_parameters(parameters: Parameters, comments: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from seg_perception.evaluation.drives.sweep import SweepPoint, list_pareto
+from seg_perception.evaluation.drives.sweep import SCORE_NAMES, SweepPoint, list_pareto
 from seg_perception.evaluation.reports.pictures import (
     BACKGROUND_BGR,
     QUIET_TEXT_BGR,
@@ -63,14 +63,14 @@ def draw_sweep(points: Sequence[SweepPoint], best: SweepPoint, title: str) -> Pi
     picture = np.full((*PICTURE_HW, 3), BACKGROUND_BGR, np.uint8)
     measured = [point for point in points if point.is_measured]
     columns = Axis([p.latency_ms or 0.0 for p in measured], LEFT_PX, RIGHT_PX)
-    rows = Axis([p.miou or 0.0 for p in measured], BOTTOM_PX, TOP_PX)
+    rows = Axis([p.score or 0.0 for p in measured], BOTTOM_PX, TOP_PX)
     draw_text(picture, title, LEFT_PX, 44, 0.75)
     legend = 'line: Pareto front; green: best; up is more accurate, left is faster'
     draw_text(picture, legend, LEFT_PX, 72, 0.5, QUIET_TEXT_BGR)
-    draw_axes(picture, columns, rows)
+    draw_axes(picture, columns, rows, SCORE_NAMES[best.ranked_by])
     front = list_pareto(points)
     places = {
-        id(p): (columns.place(p.latency_ms or 0.0), rows.place(p.miou or 0.0)) for p in measured
+        id(p): (columns.place(p.latency_ms or 0.0), rows.place(p.score or 0.0)) for p in measured
     }
     for point, after in zip(front, front[1:], strict=False):
         cv2.line(picture, places[id(point)], places[id(after)], FRONT_BGR, 2, cv2.LINE_AA)
@@ -90,7 +90,7 @@ def draw_sweep(points: Sequence[SweepPoint], best: SweepPoint, title: str) -> Pi
     return picture
 
 
-def draw_axes(picture: Picture, columns: Axis, rows: Axis) -> None:
+def draw_axes(picture: Picture, columns: Axis, rows: Axis, score: str) -> None:
     """Draw grid, numbers and names of the axes in place."""
     for value in columns.list_ticks():
         column, text = columns.place(value), f'{value:g}'
@@ -103,7 +103,7 @@ def draw_axes(picture: Picture, columns: Axis, rows: Axis) -> None:
         left_px = LEFT_PX - 10 - measure_text(text, 0.45)[0]
         draw_text(picture, text, left_px, row + 5, 0.45, QUIET_TEXT_BGR)
     draw_text(picture, 'latency p50, image bytes to mask, ms', LEFT_PX, BOTTOM_PX + 58, 0.5)
-    draw_text(picture, 'mean IoU', 20, TOP_PX - 14, 0.5)
+    draw_text(picture, score, 20, TOP_PX - 14, 0.5)
 
 
 def draw_name(

@@ -17,14 +17,14 @@ from seg_perception.evaluation.drives.evaluate import DriveConfig
 from seg_perception.evaluation.drives.node_config import list_engine_arguments
 from seg_perception.evaluation.drives.offline_job import (
     OfflineJob,
-    OpenChain,
     ShowProgress,
     evaluate_here,
 )
 from seg_perception.evaluation.drives.offline_run import OfflineConfig, describe_drive
 from seg_perception.evaluation.drives.saved_result import load_result
-from seg_perception.evaluation.drives.sweep import SweepPoint, name_point_file
+from seg_perception.evaluation.drives.sweep import Parameters, SweepPoint, name_point_file
 from seg_perception.evaluation.reports.report import write_json
+from seg_perception.pipeline import SegmentationPipeline
 from seg_perception.resources import find_model
 
 
@@ -36,7 +36,7 @@ class SweepJob:
         drives: the recordings.
         metric_names: see `drive_judge.METRICS`.
         folder: of the points' results.
-        open_chain: loads an engine.
+        open_chain: loads an engine and makes its chain, given the node's parameters too.
         hash_model: returns the hash of a model file.
         describe_setup: returns how it ran, of model and engine as JSON values and the engine in a
             line.
@@ -45,7 +45,9 @@ class SweepJob:
     drives: Sequence[DriveConfig]
     metric_names: Sequence[str]
     folder: Path
-    open_chain: OpenChain
+    open_chain: Callable[
+        [EngineConfig, Parameters], tuple[SegmentationPipeline, dict[str, Any]]
+    ]
     hash_model: Callable[[Path], str]
     describe_setup: Callable[[dict[str, Any], str], dict[str, Any]]
 
@@ -105,7 +107,12 @@ def evaluate_into(
         UserError: the engine does not run with these parameters, or no recording could be used.
     """
     config = OfflineConfig(job.metric_names, journal_folder=path.parent)
-    offline = OfflineJob(job.drives, config, make_engine_config(point), job.open_chain)
+    offline = OfflineJob(
+        job.drives,
+        config,
+        make_engine_config(point),
+        lambda engine: job.open_chain(engine, point.parameters),
+    )
     outcome = evaluate_here(offline, show_progress)
     facts = outcome.facts
     setup = job.describe_setup(facts.values, facts.description)

@@ -71,6 +71,7 @@ def test_scaled_sizes_are_in_steps_of_32_px(scale, size_px):
         (['input.height=1,1'], 'a value is there twice'),
         (['input.scale=1', 'input.height=384'], 'give it or them'),
         (['output.overlay=true'], 'it changes what is published, not the masks'),
+        (['panoptic.outlines=true'], 'what is published, not the instances'),
         (['occupancy.min_confidence=0.1'], 'what is made of the masks'),
         (['confidence.threshold=0.1'], 'cannot be swept; parameters that decide'),
     ],
@@ -99,11 +100,11 @@ def test_pareto_front_has_the_points_that_none_beats():
 @pytest.mark.parametrize(
     ('choice', 'expected'),
     [
-        (Choice(min_miou=0.68), 1),
-        (Choice(min_miou=0.7), 3),
+        (Choice(min_score=0.68), 1),
+        (Choice(min_score=0.7), 3),
         (Choice(max_latency_ms=60.0), 3),
         (Choice(max_latency_ms=20.0), 1),
-        (Choice(min_miou=0.6, max_latency_ms=60.0), 1),
+        (Choice(min_score=0.6, max_latency_ms=60.0), 1),
         (Choice(), 1),
     ],
 )
@@ -117,16 +118,42 @@ def test_knee_of_two_points_is_the_more_accurate():
     assert Choice().choose(points) == points[1]
 
 
-@pytest.mark.parametrize('choice', [Choice(min_miou=0.9), Choice(max_latency_ms=5.0)])
+@pytest.mark.parametrize('choice', [Choice(min_score=0.9), Choice(max_latency_ms=5.0)])
 def test_a_demand_that_no_point_meets_is_refused(choice):
     with pytest.raises(UserError, match='the fastest 0.5000 at 10.0 ms'):
         choice.choose(make_points(*FIGURES))
 
 
-@pytest.mark.parametrize('demand', ['0.7', 'miou>0.7', 'miou>=7', 'pq>=0.1'])
+@pytest.mark.parametrize('demand', ['0.7', 'miou>0.7', 'miou>=7', 'rq>=0.1'])
 def test_other_demands_are_refused(demand):
     with pytest.raises(UserError, match='expected miou>=SHARE'):
         parse_choice(demand, None)
+
+
+@pytest.mark.parametrize(
+    ('demand', 'parameters', 'expected'),
+    [
+        ('pq>=0.4', [], Choice(0.4, None, 'pq')),
+        ('', ['panoptic.top_k'], Choice(None, None, 'pq')),
+        ('miou>=0.7', ['panoptic.top_k'], Choice(0.7, None, 'miou')),
+        ('', ['input.scale'], Choice()),
+    ],
+)
+def test_points_are_ranked_by_panoptic_quality_where_instances_are_swept(
+    demand, parameters, expected
+):
+    assert parse_choice(demand, None, parameters) == expected
+
+
+def test_front_and_choice_by_panoptic_quality():
+    points = [
+        SweepPoint({'a': i}, {}, miou, 10.0 * i, pq, ranked_by='pq')
+        for i, (miou, pq) in enumerate([(0.7, 0.3), (0.6, 0.4), (0.8, None)])
+    ]
+    assert list_pareto(points) == points[:2]
+    assert Choice(0.35, None, 'pq').choose(points) is points[1]
+    with pytest.raises(UserError, match='has panoptic quality 0.4000 at 10.0 ms'):
+        Choice(0.5, None, 'pq').choose(points)
 
 
 @pytest.mark.parametrize('figures', [FIGURES, FIGURES[:1], ((5.0, 0.5), (5.0, 0.5))])
