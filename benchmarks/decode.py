@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Time the exact lazy decode against PyTorch's interpolate and argmax, in one run.
 
-19x128x256 logits to a 1024x2048 mask. The logits are those of the shipped model on frames of the
-sample drive, or, without a model file, made from the drive's labels; random logits, where hardly
-two neighbours agree, show the worst case.
+19x128x256 logits to a 1024x2048 mask. The logits are those of the shipped SegNeXt-T on frames of
+the sample drive; random logits, where hardly two neighbours agree, show the worst case.
 """
 
 from __future__ import annotations
@@ -14,13 +13,14 @@ import json
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from seg_perception.perception.decode import MaskDecoder
 from seg_perception.perception.geometry import SamplingGrid, place_image, sampling_grid
+from seg_perception.resources import find_model
 from seg_perception.sample.drive import SampleDrive
 
 CAMERA_HW = (1024, 2048)
@@ -28,7 +28,6 @@ LOGITS_HW = (128, 256)
 NUM_CLASSES = 19
 DRIVE_SEED = 4242
 DRIVE_FRAMES = 60
-MODELS = Path(__file__).resolve().parent.parent / 'models'
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -36,18 +35,11 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--json', metavar='FILE', help='write the figures to this file')
-    parser.add_argument('--model', metavar='FILE', help='model file; default: the one in models/')
+    parser.add_argument('--model', default='', help='name or file; default: the shipped SegNeXt-T')
     parser.add_argument('--frames', type=int, default=3, help='frames of the sample drive to take')
     parser.add_argument('--rounds', type=int, default=40, help='times each frame is decoded')
     parser.add_argument('--threads', type=int, default=0, help='0 for as many as there are cores')
     return parser.parse_args()
-
-
-def find_model(given: str | None) -> Path | None:
-    """Return the model file to use, None where the package has none."""
-    if given:
-        return Path(given)
-    return next(iter(sorted(MODELS.glob('*/model.onnx'))), None)
 
 
 def compute_model_logits(model: Path, images: list[np.ndarray]) -> list[np.ndarray]:
@@ -60,19 +52,6 @@ def compute_model_logits(model: Path, images: list[np.ndarray]) -> list[np.ndarr
     logits = [engine.infer(image, 'rgb').copy() for image in images]
     engine.close()
     return logits
-
-
-def make_label_logits(labels: list[np.ndarray]) -> list[np.ndarray]:
-    """Make logits whose masks have the shapes of the labels: blurred one-hot labels and noise."""
-    random = np.random.default_rng(0)
-    frames = []
-    for label in labels:
-        small = cv2.resize(label, LOGITS_HW[::-1], interpolation=cv2.INTER_NEAREST)
-        planes = [(small == class_id).astype(np.float32) * 12 for class_id in range(NUM_CLASSES)]
-        blurred = np.stack([cv2.GaussianBlur(plane, (5, 5), 1.0) for plane in planes])
-        noise = random.standard_normal(blurred.shape, dtype=np.float32) * 0.3
-        frames.append(np.ascontiguousarray(blurred + noise))
-    return frames
 
 
 def time_ms(function: Callable[[], object]) -> float:
@@ -106,12 +85,10 @@ def measure(
     times: dict[str, list[float]] = {'mask': [], 'confidence': [], 'torch': []}
     for index in range(rounds):
         for logits, batch in zip(frames, batches, strict=True):
-            times['mask'].append(time_ms(lambda logits=logits: decoder.decode(logits, mask)))
-            times['confidence'].append(
-                time_ms(lambda logits=logits: decoder.decode(logits, mask, confidence))
-            )
+            times['mask'].append(time_ms(partial(decoder.decode, logits, mask)))
+            times['confidence'].append(time_ms(partial(decoder.decode, logits, mask, confidence)))
             if index % 8 == 0:
-                times['torch'].append(time_ms(lambda batch=batch: run_torch(batch)))
+                times['torch'].append(time_ms(partial(run_torch, batch)))
     medians = {name: float(np.median(values)) for name, values in times.items()}
     return {**medians, 'agreement': float(np.mean(agreement))}
 
@@ -132,19 +109,14 @@ def main() -> None:
     indices = np.linspace(0, DRIVE_FRAMES - 1, arguments.frames).astype(int)
     samples = [drive.render(int(index)) for index in indices]
     model = find_model(arguments.model)
-    if model is None:
-        source = 'made from the labels of the sample drive (there is no model file)'
-        frames = make_label_logits([sample.label for sample in samples])
-    else:
-        source = f'{model.name} on the sample drive'
-        frames = compute_model_logits(model, [sample.image for sample in samples])
+    frames = compute_model_logits(model, [sample.image for sample in samples])
     random = np.random.default_rng(0)
     noise = [random.standard_normal((NUM_CLASSES, *LOGITS_HW), dtype=np.float32) * 3]
     grid = sampling_grid(place_image(CAMERA_HW, CAMERA_HW), LOGITS_HW)
     real = measure(frames, grid, arguments.rounds, arguments.threads)
     worst = measure(noise, grid, arguments.rounds, arguments.threads)
     figures = {
-        'logits': source,
+        'logits': f'{model.parent.name} on the sample drive',
         'mixed_cells_share': measure_mixed_share(frames),
         'agreement_with_torch': real['agreement'],
         'decode_ms': real['mask'],

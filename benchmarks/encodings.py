@@ -27,7 +27,11 @@ from seg_perception.sample.drive import SampleDrive
 BAR_MS = 6.0
 HEADER = SimpleNamespace(stamp=SimpleNamespace(sec=1, nanosec=0), frame_id='camera')
 WARM_UPS = 3
-VARIANTS = {'': {}, ', padded rows': {'padding': 32}, ', big-endian': {'bigendian': True}}
+VARIANTS: dict[str, dict[str, Any]] = {
+    '': {},
+    ', padded rows': {'padding': 32},
+    ', big-endian': {'bigendian': True},
+}
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -79,7 +83,7 @@ def make_compressed(size_hw: tuple[int, int]) -> dict[str, Any]:
 
 def list_cases(size_hw: tuple[int, int]) -> dict[str, tuple[Callable[[Any], Any], Any]]:
     """Return what to time: a reader of its own and a message for each name."""
-    cases = {}
+    cases: dict[str, tuple[Callable[[Any], Any], Any]] = {}
     for name, encoding in ENCODINGS.items():
         for suffix, options in VARIANTS.items():
             if options.get('bigendian') and encoding.sample_bytes == 1:

@@ -110,7 +110,7 @@ class Ledger:
 
 def describe_machine() -> dict[str, Any]:
     """Return what the figures were measured on."""
-    figures = {'torch': torch.__version__, 'cores': os.cpu_count()}
+    figures: dict[str, Any] = {'torch': torch.__version__, 'cores': os.cpu_count()}
     if torch.cuda.is_available():
         figures['gpu'] = torch.cuda.get_device_name()
         figures['compute_capability'] = '.'.join(map(str, torch.cuda.get_device_capability()))
@@ -144,7 +144,8 @@ def compare_outputs(device: str) -> dict[str, float]:
 @torch.inference_mode()
 def time_eager(device: str) -> dict[str, float]:
     """Time the network alone, batch 1; the image is on the device and the logits stay there."""
-    network = load_network(WEIGHTS).eval().to(device, memory_format=torch.channels_last)
+    network = load_network(WEIGHTS).eval().to(device)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     dtype = torch.float16 if device == 'cuda' else torch.bfloat16
     figures = {}
     for height, width in INFERENCE_SIZES[device]:

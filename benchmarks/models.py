@@ -41,6 +41,7 @@ from seg_perception.engines.contract import (
 from seg_perception.engines.engine import Engine
 from seg_perception.engines.select import EngineConfig, load_engine
 from seg_perception.errors import UserError
+from seg_perception.evaluation.drives.sweep import SCORE_NAMES
 from seg_perception.evaluation.drives.sweep_plot import (
     BOTTOM_PX,
     FRONT_BGR,
@@ -303,7 +304,7 @@ def write_plot(path: Path, rows: dict[str, dict[str, Any]]) -> bool:
     draw_text(picture, 'Networks of one training budget', LEFT_PX, 44, 0.75)
     legend = 'each at its own input, on the CPU; up is more accurate, left is faster'
     draw_text(picture, legend, LEFT_PX, 72, 0.5, QUIET_TEXT_BGR)
-    draw_axes(picture, columns, heights)
+    draw_axes(picture, columns, heights, SCORE_NAMES['miou'])
     taken: list[tuple[int, int, int, int]] = []
     places = {name: (columns.place(x), heights.place(y)) for name, (x, y) in points.items()}
     for column, row in places.values():

@@ -103,15 +103,15 @@ def measure_time(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[
     tables_s = time.perf_counter() - started_s
     mask = drive.render(FRAMES // 2).label
     confidence = np.full(TIMED_HW, 230, np.uint8)
-    maps = np.meshgrid(np.arange(TIMED_HW[1], dtype=np.float32) * 0.999,
-                       np.arange(TIMED_HW[0], dtype=np.float32) * 0.999)  # fmt: skip
+    map_x, map_y = np.meshgrid(np.arange(TIMED_HW[1], dtype=np.float32) * 0.999,
+                               np.arange(TIMED_HW[0], dtype=np.float32) * 0.999)  # fmt: skip
     grid.project(mask, confidence)
     project_s, remap_s = [], []
     for _ in range(arguments.rounds):
         started_s = time.perf_counter()
         grid.project(mask, confidence)
         middle_s = time.perf_counter()
-        cv2.remap(mask, *maps, cv2.INTER_NEAREST)
+        cv2.remap(mask, map_x, map_y, cv2.INTER_NEAREST)
         project_s.append(middle_s - started_s)
         remap_s.append(time.perf_counter() - middle_s)
     project_ms, remap_ms = (1e3 * float(np.median(times)) for times in (project_s, remap_s))

@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,10 @@ def make_config(arguments: argparse.Namespace, kind: str, seed: int) -> Training
     warmup = min(50, arguments.iterations)
     rate = LearningRateConfig(arguments.learning_rate, warmup=warmup, power=0.9)
     source = SourceConfig(1.0, 0.8, 1.4, balanced_share=0.3)
+    height_px, width_px = arguments.size
+    sources = {DRIVE: source}
     stage = StageConfig(
-        'only', arguments.iterations, *arguments.size, arguments.batch, rate, {DRIVE: source}
+        'only', arguments.iterations, height_px, width_px, arguments.batch, rate, sources
     )
     run = RunConfig(
         output=str(arguments.work / f'{kind}_{seed}'),
@@ -115,8 +118,8 @@ def make_config(arguments: argparse.Namespace, kind: str, seed: int) -> Training
         seed=seed,
         checkpoint_every_s=60.0,
         validate_every_s=1e9,  # at the end
-        validation_height_px=arguments.size[0],
-        validation_width_px=arguments.size[1],
+        validation_height_px=height_px,
+        validation_width_px=width_px,
     )
     return TrainingConfig(
         datasets=(DatasetConfig(DRIVE, 'frames', str(arguments.work / 'frames'), 'cityscapes'),),
@@ -164,8 +167,8 @@ def run_missing(arguments: argparse.Namespace, settings: dict[str, Any]) -> list
             parameters = sum(p.numel() for p in trainer.learner.network.parameters())
             run = {'seed': seed, 'kind': kind, 'miou': score.miou, 'iou': score.iou}
             runs.append({**run, 'parameters': parameters})
-            text = json.dumps({'settings': settings, 'runs': runs}, indent=2) + '\n'
-            replace_file(path, lambda temporary, text=text: temporary.write_text(text))
+            data = json.dumps({'settings': settings, 'runs': runs}, indent=2) + '\n'
+            replace_file(path, partial(Path.write_text, data=data))
     return runs
 
 

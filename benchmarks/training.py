@@ -73,7 +73,10 @@ def make_config(arguments: argparse.Namespace, folder: Path, precision: str) -> 
     data = DatasetConfig('noise', 'camvid', str(folder), 'camvid', validation_split='')
     source = SourceConfig(1.0, 0.6, 1.7, letterbox_share=0.5, balanced_share=0.4)
     rate = LearningRateConfig(1e-4)
-    stage = StageConfig('only', 10**9, *arguments.crop, arguments.batch, rate, {'noise': source})
+    height_px, width_px = arguments.crop
+    stage = StageConfig(
+        'only', 10**9, height_px, width_px, arguments.batch, rate, {'noise': source}
+    )
     run = RunConfig(
         device=arguments.device, precision=precision, loader_threads=arguments.threads
     )
