@@ -71,7 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--metrics',
         default='all',
-        help='all, or some of iou,ece,boundary,temporal,distance,panoptic,id_switches',
+        help='all, or some of iou,ece,boundary,temporal,distance,panoptic,id_switches; live, ece '
+        'only by its name: the node then publishes the confidence too',
     )
     parser.add_argument('--limit', type=int, default=0, help='use only the first N images')
     parser.add_argument(

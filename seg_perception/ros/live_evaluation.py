@@ -17,7 +17,7 @@ from seg_perception.evaluation.bags.bag_topics import find_image_topic
 from seg_perception.evaluation.bags.camera_geometry import read_recorded_camera
 from seg_perception.evaluation.bags.frame_source import FrameSource, ReadFrame, read_camera_frame
 from seg_perception.evaluation.bags.topics import COMPRESSED_IMAGE_TYPE
-from seg_perception.evaluation.drives.drive_judge import open_judge
+from seg_perception.evaluation.drives.drive_judge import is_asked_for, open_judge
 from seg_perception.evaluation.drives.evaluate import (
     DriveConfig,
     DriveEvaluation,
@@ -32,8 +32,8 @@ from seg_perception.perception.labels import LabelSpace
 from seg_perception.ros.node_process import NodeProcess
 from seg_perception.ros.panoptic_store import PanopticStore
 from seg_perception.ros.replay import LiveReplay, ReplayConfig
-from seg_perception.ros.replayed import ReplayResult
-from seg_perception.ros.stores import MaskStore, list_camera_parameters
+from seg_perception.ros.replayed import ReplayedMask, ReplayResult
+from seg_perception.ros.stores import ConfidenceStore, MaskStore, list_camera_parameters
 
 # Names of our own, so that a robot's camera and segmentation node are not disturbed.
 NAMESPACE = '/seg_perception_evaluation'
@@ -90,7 +90,8 @@ def evaluate_live(
     Args:
         config: what and how.
         model_space: label space of the node's model.
-        metric_names: see `drive_judge.METRICS`; confidence is not recorded live.
+        metric_names: see `drive_judge.METRICS`; the confidence is recorded where the calibration
+            error is asked for by name, not among all: the node then sends twice as much.
         is_panoptic: whether the node's model gives instances.
         make_watcher: returns what sees each judged image, in order, for a recording and the
             number of its images; or None.
@@ -108,7 +109,11 @@ def evaluate_live(
             config.drive.bag, config.drive.truth, model_space, metric_names, is_panoptic
         )
         try:
-            products = _Products(MaskStore(), PanopticStore() if judge.scores_instances else None)
+            products = _Products(
+                MaskStore(),
+                PanopticStore() if judge.scores_instances else None,
+                ConfidenceStore() if is_asked_for('ece', metric_names) else None,
+            )
             watcher = make_watcher(config.drive.bag, out.frames_in_bag)
             replay, timeline = _play(config, reader, topic, products, show_progress, out)
             messages = islice(reader.iterate_raw_messages([topic]), config.drive.limit or None)
@@ -127,10 +132,17 @@ def evaluate_live(
 
 @dataclass(frozen=True)
 class _Products:
-    """What the node published; no panoptic maps where they are not scored."""
+    """What the node published; None for what is not scored."""
 
     masks: MaskStore
     panoptic: PanopticStore | None
+    confidences: ConfidenceStore | None
+
+    def add_mask(self, replayed: ReplayedMask) -> None:
+        """Keep a mask and its confidence."""
+        self.masks.add(replayed)
+        if self.confidences is not None:
+            self.confidences.add(replayed)
 
 
 def _play(
@@ -156,12 +168,12 @@ def _play(
                 image_transport=transport,
                 node_name=node.node_name,
                 rate_factor=config.rate_factor,
-                with_confidence=False,
+                with_confidence=products.confidences is not None,
                 with_panoptic=products.panoptic is not None,
                 camera_info=camera.info if camera else b'',
                 with_clock=config.with_clock,
             ),
-            products.masks.add,
+            products.add_mask,
             on_panoptic=None if products.panoptic is None else products.panoptic.add,
         )
         with UsageSampler(node.pid) as sampler:
@@ -219,8 +231,11 @@ def _judge(
         return FrameRecord(read.index, read.stamp_ns, DROPPED)
     mask, latency_ms = products.masks.read(read.stamp_ns)
     panoptic = None if products.panoptic is None else products.panoptic.read(read.stamp_ns)
+    confidence = None
+    if products.confidences is not None:
+        confidence = products.confidences.read(read.stamp_ns)
     times_ms = {'latency': latency_ms}
-    record, judged = judge.judge(read.index, read.frame, mask, None, times_ms, panoptic)
+    record, judged = judge.judge(read.index, read.frame, mask, confidence, times_ms, panoptic)
     if watch is not None:
         watch(record, judged, judge)
     return record

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
 from dataclasses import asdict
 from typing import Any
 
@@ -46,6 +48,36 @@ class MaskStore:
         """Return the (H, W) uint8 mask of a stamp and its latency in ms."""
         data, latency_ms = self._encoded[stamp_ns]
         return np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED), np.uint8), latency_ms
+
+
+class ConfidenceStore:
+    """Confidences by stamp, as they are in a temporary file: they hardly get smaller.
+
+    2 MB each at 1024x2048, with neither memory nor, while the node works, processor time.
+    """
+
+    def __init__(self) -> None:
+        # closed, and with that removed, when the store goes
+        self._file = tempfile.TemporaryFile(prefix='seg_perception_confidence_')  # noqa: SIM115
+        self._places: dict[int, tuple[int, tuple[int, ...]]] = {}
+
+    def add(self, replayed: ReplayedMask) -> None:
+        """Keep the confidence of a mask, where it came."""
+        if replayed.confidence is None:
+            return
+        self._places[replayed.stamp_ns] = (self._file.tell(), replayed.confidence.shape)
+        self._file.write(np.ascontiguousarray(replayed.confidence).data)
+
+    def read(self, stamp_ns: int) -> np.ndarray | None:
+        """Return the (H, W) uint8 confidence of a stamp, None without one.
+
+        What is read comes after all that is added.
+        """
+        if stamp_ns not in self._places:
+            return None
+        place, shape = self._places[stamp_ns]
+        self._file.seek(place)
+        return np.frombuffer(self._file.read(math.prod(shape)), np.uint8).reshape(shape)
 
 
 class GroundStore:

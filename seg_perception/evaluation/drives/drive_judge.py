@@ -76,10 +76,15 @@ def choose_metrics(text: str) -> tuple[str, ...]:
     return names
 
 
+def is_asked_for(name: str, names: Sequence[str]) -> bool:
+    """Whether a metric was asked for by its name, and not as one of all."""
+    return name in names and tuple(names) != tuple(METRICS)
+
+
 def require_instances(names: Sequence[str], is_panoptic: bool, model: str) -> None:
     """Raise UserError where metrics of instances were asked for by name and a model has none."""
-    asked = [name for name in names if name in INSTANCE_METRICS]
-    if asked and not is_panoptic and tuple(names) != tuple(METRICS):
+    asked = [name for name in INSTANCE_METRICS if is_asked_for(name, names)]
+    if asked and not is_panoptic:
         raise UserError(
             f"metrics {', '.join(asked)}: model '{model}' gives classes alone, no instances; "
             'choose a panoptic model, or other metrics'
