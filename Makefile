@@ -4,7 +4,7 @@
 # make gpu DATA=FOLDER   everything that wants an NVIDIA GPU: checks, benchmarks, training
 # The first three make .venv/ and install what they need; nothing outside the checkout is touched.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.10 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check

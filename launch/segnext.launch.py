@@ -103,8 +103,8 @@ def declare_arguments(share_directory: str) -> list:
             'build_only',
             default_value=FROM_FILE,
             choices=[FROM_FILE, 'true', 'false'],
-            description='Build the engine for the parameters and end, with an error where it is '
-            'not ready then. Empty: as in params_file, else false.',
+            description='Build the engine for the parameters and end; true here also fails the '
+            'launch where it is not ready then. Empty: as in params_file, else false.',
         ),
         DeclareLaunchArgument(
             'log_level',
@@ -117,7 +117,7 @@ def declare_arguments(share_directory: str) -> list:
             default_value=os.path.join(share_directory, 'config', 'fastdds.xml'),
             description='Fast DDS profile for the node, with shared memory that holds camera '
             'images; the camera driver needs it too. Not used where '
-            f'{PROFILE_VARIABLE} is set already. none: stock transport.',
+            f'{PROFILE_VARIABLE} or {OLD_PROFILE_VARIABLE} is set already. none: stock transport.',
         ),
         DeclareLaunchArgument(
             'rviz',
@@ -125,7 +125,7 @@ def declare_arguments(share_directory: str) -> list:
             choices=['true', 'false'],
             description='Also start RViz (package rviz2), with overlay, costmap, obstacles and '
             'class grids; all but the overlay need occupancy.enabled, as it is by default. Of '
-            'several cameras it shows the first.',
+            'several cameras, given by the argument cameras, it shows the first.',
         ),
     ]
 
@@ -133,14 +133,17 @@ def declare_arguments(share_directory: str) -> list:
 def choose_transport(context) -> list:
     """Return the actions that give the node its Fast DDS profile."""
     profile = LaunchConfiguration('fastdds_profile').perform(context)
+    is_old = os.environ.get('ROS_DISTRO', '') in OLD_DISTRIBUTIONS
     chosen = os.environ.get(PROFILE_VARIABLE) or os.environ.get(OLD_PROFILE_VARIABLE)
     if chosen:
-        return [LogInfo(msg=f'Fast DDS profile from the environment: {chosen}')]
+        actions = [LogInfo(msg=f'Fast DDS profile from the environment: {chosen}')]
+        if is_old and not os.environ.get(OLD_PROFILE_VARIABLE):
+            actions.append(SetEnvironmentVariable(OLD_PROFILE_VARIABLE, chosen))
+        return actions
     if profile == 'none':
         return []
     if not os.path.isfile(profile):
         raise FileNotFoundError(f'fastdds_profile: there is no file {profile}')
-    is_old = os.environ.get('ROS_DISTRO', '') in OLD_DISTRIBUTIONS
     return [SetEnvironmentVariable(OLD_PROFILE_VARIABLE if is_old else PROFILE_VARIABLE, profile)]
 
 

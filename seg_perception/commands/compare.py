@@ -23,8 +23,9 @@ than 4 s the blocks are shorter too.
 
 exit status:
   0  no regression
-  1  mIoU, pixel accuracy or boundary F is worse by more than --threshold points, or a latency by
-     more than --latency-threshold percent, and the interval of the difference excludes zero
+  1  mIoU, pixel accuracy, boundary F or PQ is worse by more than --threshold points, or a
+     latency by more than --latency-threshold percent, and the interval of the difference
+     excludes zero
   2  the files cannot be compared: damaged, other label spaces, no frame in common
 
 In a CI job, keep the file of the last release and let the job fail on 1:

@@ -63,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the training; see DESCRIPTION."""
     require_packages('train', 'torch', 'safetensors')
+    require_packages('opencv', 'cv2')
     # set before torch starts its threads: a spinning OpenMP thread starves the other processes
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
@@ -70,6 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
     from seg_perception.training.config import load_config
 
     config = load_config(arguments.config)
+    if any(dataset.kind == 'bag' for dataset in config.datasets):
+        require_packages('bags', 'rosbags')
     if arguments.network is not None:
         name, variant = parse_full_name(arguments.network)
         config = replace(config, network=replace(config.network, name=name, variant=variant))

@@ -30,7 +30,11 @@ from sensor_msgs.msg import Image
 from seg_perception.errors import UserError
 from seg_perception.evaluation.benchmarks.benchmark_samples import CameraReport
 from seg_perception.evaluation.process_usage import ProcessUsage, read_usage
-from seg_perception.ros.environment import child_environment, prepare_this_process
+from seg_perception.ros.environment import (
+    child_environment,
+    name_profile_variable,
+    prepare_this_process,
+)
 from seg_perception.ros.replay import LiveReplay, ReplayConfig, read_stamp_ns
 from seg_perception.ros.replayed import ReplayedMask, ReplayedPanoptic
 
@@ -145,7 +149,7 @@ class BenchmarkCamera:
                 raise UserError(
                     f'none of {self._warm_up_images} images came back as a mask within '
                     f'{WARM_UP_TIMEOUT_S:.0f} s; is the transport profile set '
-                    '(FASTDDS_DEFAULT_PROFILES_FILE)?'
+                    f'({name_profile_variable()})?'
                 )
             due_ns, message = self._expose(0)
             self._last_warm_up_ns = read_stamp_ns(message)

@@ -202,11 +202,10 @@ def check_profile(environment: Mapping[str, str], middleware: str) -> Finding:
             f'{variable} is not set here: launch files set it for the node, but a camera driver '
             'that is started like this loses large images'
         )
+        if environment.get(PROFILE_VARIABLE):
+            text = f'{PROFILE_VARIABLE} is set, but this ROS release reads {variable}'
         return Finding(SECTION, name, WARN, text, f'for camera drivers too: {export}')
     used = variable if environment.get(variable) else OLD_PROFILE_VARIABLE
-    if not environment.get(used):
-        text = f'{PROFILE_VARIABLE} is set, but this ROS release reads {variable}'
-        return Finding(SECTION, name, WARN, text, export)
     path = Path(environment[used])
     try:
         xml.etree.ElementTree.parse(path)

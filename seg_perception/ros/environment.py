@@ -36,19 +36,25 @@ def name_profile_variable() -> str:
 
 
 def has_transport_profile(environment: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether the user or a launch file has set a Fast DDS profile."""
-    return bool(environment.get(PROFILE_VARIABLE) or environment.get(OLD_PROFILE_VARIABLE))
+    """Tell whether the user or a launch file has set a Fast DDS profile that is read here.
+
+    Every release reads the old name; the new one means nothing before kilted.
+    """
+    names = (name_profile_variable(), OLD_PROFILE_VARIABLE)
+    return any(environment.get(name) for name in names)
 
 
 def complete_environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return a copy of an environment that is complete for a ROS process of this Python.
 
-    Adds what is missing and overrides nothing that is set: the shipped transport profile, and
-    where ROS comes from pip the prefix for the ament index.
+    Adds what is missing and overrides nothing that is set: the transport profile, which is the
+    shipped one or that of the variable of another release, and where ROS comes from pip the prefix
+    for the ament index.
     """
     environment = dict(base)
     if not has_transport_profile(environment):
-        environment[name_profile_variable()] = str(find_transport_profile())
+        chosen = environment.get(PROFILE_VARIABLE) or str(find_transport_profile())
+        environment[name_profile_variable()] = chosen
     if not environment.get('AMENT_PREFIX_PATH'):
         environment['AMENT_PREFIX_PATH'] = sys.prefix
     return environment

@@ -15,6 +15,7 @@ from seg_perception.perception.frame import Frame, FrameError, FrameReader, Stam
 from seg_perception.perception.overlay import draw_outlines, draw_overlay
 from seg_perception.pipeline import SegmentationPipeline, SegmentationResult, Segmented
 from seg_perception.ros.cv_bridge_images import convert_by_cv_bridge
+from seg_perception.ros.environment import name_profile_variable
 from seg_perception.ros.ground import GroundProducts
 from seg_perception.ros.messages import OutgoingImage
 from seg_perception.ros.output_size import OutputSize, scale_camera_info
@@ -269,7 +270,7 @@ class FrameProcessor:
             self._error.log(
                 f'publish {publisher.topic_name}',
                 f'cannot publish {publisher.topic_name}: {error}; large images need the transport '
-                'profile config/fastdds.xml (FASTDDS_DEFAULT_PROFILES_FILE)',
+                f'profile config/fastdds.xml ({name_profile_variable()})',
             )
             return False
         return True

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from seg_perception.ros.environment import name_profile_variable
 from seg_perception.ros.qos import COMPRESSED_SUFFIX, name_input
 
 RAW_TYPE = 'sensor_msgs/msg/Image'
@@ -42,7 +43,7 @@ def explain_silence(
             return f'it has {count}, but nothing arrives: is the camera or the bag stopped?'
         return (
             f'it has {count}, but nothing arrives: either it is stopped, or the images are too '
-            'large for the stock transport; set FASTDDS_DEFAULT_PROFILES_FILE to '
+            f'large for the stock transport; set {name_profile_variable()} to '
             'config/fastdds.xml of this package for the camera driver and for this node'
         )
     return 'it has no publisher' + suggest_topic(

@@ -131,6 +131,14 @@ def test_the_shipped_transport_profile_is_set_unless_the_user_has_one(launch_fil
     assert not isinstance(action, SetEnvironmentVariable)
 
 
+def test_a_profile_under_a_name_that_jazzy_does_not_read_is_handed_on(launch_file, monkeypatch):
+    monkeypatch.setenv('ROS_DISTRO', 'jazzy')
+    monkeypatch.setenv(VARIABLES[0], '/my/profile.xml')
+    _, action = launch_file.choose_transport(make_context(launch_file))
+    assert isinstance(action, SetEnvironmentVariable)
+    assert action.name[0].text == VARIABLES[1] and action.value[0].text == '/my/profile.xml'
+
+
 def test_rviz_starts_only_when_asked_for(launch_file):
     assert launch_file.start_rviz(make_context(launch_file)) == []
     context = make_context(launch_file, rviz='true')
