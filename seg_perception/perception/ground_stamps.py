@@ -25,6 +25,7 @@ _STEEP = 4.0  # pixels up for each pixel sideways: a flank 0.4 m beside a camera
 _SAME_M = 0.5  # contacts of neighbouring rays within this are of one side of an object
 _FLANK = 10.0  # metres that a vehicle's flank recedes for each metre sideways
 _ARMS_M = 0.2  # arms and bags reach out over the feet to the side, at most
+_LEAST_FRONT = 0.1  # of its contact's distance: no thing's front is nearer to the camera's foot
 _NEAREST = 0.2  # of a hanging part's distance: no part hangs higher than 4/5 of the camera
 
 
@@ -151,7 +152,8 @@ def _place_things(contacts, rules, class_id, step_rad, resolution_m):
             if _find_open(contacts, rules, ray, group) < np.inf:
                 low, high = min(low, ray), max(high, ray)
         center = 0.5 * (low + high)
-        front = nearest - 0.5 * rules.depth_m[class_id]
+        # Above 0 also for a thing right below the camera: below, it would count as open for ever.
+        front = max(nearest - 0.5 * rules.depth_m[class_id], _LEAST_FRONT * nearest)
         # As along the ray, a cell is touched where its middle is inside.
         half_width = 0.5 * max(size - resolution_m, 0.0) / (nearest * step_rad) + 0.5
         certainty = contacts.certainty[middle, kept]

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Masks of closed-form scenes on the ground: right to half a cell or half a pixel."""
 
+import threading
+
 import numpy as np
 import pytest
 from ground_scene import NAMES, ROAD, ROAD_HALF_M, SIDEWALK, SIGN, WALL, Box, cast_scene
@@ -261,3 +263,30 @@ def test_a_mask_of_another_size_is_refused():
     grid = make_grid()
     with pytest.raises(ValueError, match='mask is uint8 of shape'):
         grid.project(np.zeros((10, 10), np.uint8), np.zeros((10, 10), np.uint8))
+
+
+@pytest.mark.parametrize(('z_m', 'pitch_rad', 'ahead_m'), [(0.3, 0.6, 0.22), (1.5, 1.0, 0.28)])
+def test_a_small_thing_right_below_the_camera_is_placed(z_m, pitch_rad, ahead_m):
+    """Nearer than half its depth: its front would lie behind the camera's foot."""
+    config = OccupancyConfig(
+        NAMES,
+        GridConfig(0.1, 0.0, 10.0, -5.0, 5.0),
+        {**RULES, 'wall': ClassRule('standing', depth_m=0.6, size_m=0.4)},
+        NAMES[:3],
+    )
+    grid = GroundGrid(config)
+    pose = CameraPose(0.0, 0.0, z_m, 0.0, pitch_rad, 0.0)
+    grid.set_camera(CameraModel(480, 640, (320.0, 320.0), (319.5, 239.5)), pose)
+    mask = np.full((480, 640), ROAD, np.uint8)
+    below_rad = np.arctan2(z_m, ahead_m) - pitch_rad
+    row = int(239.5 + 320.0 * np.tan(below_rad))
+    assert 0 < row < 480
+    mask[row - 60 : row, 300:340] = WALL
+    # compiled code cannot be interrupted: a loop without end must not take the tests with it
+    work = threading.Thread(
+        target=grid.project, args=(mask, np.full(mask.shape, 255, np.uint8)), daemon=True
+    )
+    work.start()
+    work.join(60.0)
+    assert not work.is_alive()
+    assert (grid.label == WALL).any()
