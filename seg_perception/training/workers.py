@@ -69,12 +69,14 @@ def run_workers(trainer: Trainer, count: int) -> None:
         context.Process(target=_work, args=(trainer, shared, index), daemon=True)
         for index in range(count)
     ]
-    for process in processes:
-        process.start()
     bar = ProgressBar(trainer.config.total_iterations, trainer.iteration, trainer.report)
     timetable = Timetable()
     failed: list[int] = []
+    started: list[BaseProcess] = []
     try:
+        for process in processes:
+            process.start()
+            started.append(process)
         while any(process.is_alive() for process in processes):
             time.sleep(POLL_S)
             trainer.iteration = shared.read_iteration()
@@ -85,6 +87,11 @@ def run_workers(trainer: Trainer, count: int) -> None:
             trainer.show_progress(bar, timetable, shared.find_loss())
             trainer.validate_when_due(timetable)
             trainer.stop_when_over(timetable)
+    except BaseException:
+        # They would train on, and the end of this process wait for them.
+        trainer.stop()
+        end_workers(started, LAST_STEP_S)
+        raise
     finally:
         bar.close()
     trainer.iteration = shared.read_iteration()

@@ -84,6 +84,24 @@ def test_workers_end_when_the_one_that_started_them_is_killed(tiny_run):
     assert not alive
 
 
+@pytest.mark.timeout(120)
+def test_an_error_in_the_main_process_ends_the_workers(tiny_run, monkeypatch):
+    config = load_config(tiny_run)
+    stage = dataclasses.replace(config.stages[0], iterations=1_000_000)
+    run = dataclasses.replace(config.run, workers=2)
+    trainer = Trainer(
+        dataclasses.replace(config, run=run, stages=(stage,)), report=lambda line: None
+    )
+
+    def fill_disk(timetable):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(trainer, 'validate_when_due', fill_disk)
+    with pytest.raises(OSError, match='No space left'):
+        trainer.run()
+    assert not multiprocessing.active_children()
+
+
 @pytest.mark.timeout(60)
 def test_a_worker_that_does_not_stop_is_killed():
     context = multiprocessing.get_context('spawn')
