@@ -304,8 +304,11 @@ def write_outputs(
         written.append(arguments.json)
     if arguments.contact_sheet is not None:
         rows = [row for keeper in keepers for row in keeper.list_sheet_frames()]
-        write_contact_sheet(arguments.contact_sheet, rows, keepers[0].model_space)
-        written.append(arguments.contact_sheet)
+        if rows:
+            write_contact_sheet(arguments.contact_sheet, rows, keepers[0].model_space)
+            written.append(arguments.contact_sheet)
+        else:
+            print('  no image was read: no contact sheet')
     if arguments.report is not None:
         frames = [frame for keeper in keepers for frame in keeper.list_frames()]
         written.append(write_report(arguments.report, result, frames))

@@ -114,7 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(format_points(measured))
     best = choice.choose(measured)
     write_outputs(arguments, measured, best)
-    return 1 if any(point.reason for point in measured) else 0
+    return 0 if all(point.is_measured for point in measured) else 1
 
 
 def read_base(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from seg_perception.errors import UserError
 from seg_perception.evaluation.bags.bag_reader import BagReader
 from seg_perception.evaluation.bags.bag_topics import find_image_topic
 from seg_perception.evaluation.bags.camera_geometry import read_recorded_camera
@@ -26,6 +27,7 @@ from seg_perception.evaluation.drives.evaluate import (
 )
 from seg_perception.evaluation.drives.frame_record import DROPPED, UNREADABLE, FrameRecord
 from seg_perception.evaluation.drives.judge import FrameJudge
+from seg_perception.evaluation.drives.node_config import read_node_parameters
 from seg_perception.evaluation.process_usage import ProcessUsage, read_usage
 from seg_perception.perception.frame import FrameError, FrameReader
 from seg_perception.perception.labels import LabelSpace
@@ -39,6 +41,7 @@ from seg_perception.ros.stores import ConfidenceStore, MaskStore, list_camera_pa
 NAMESPACE = '/seg_perception_evaluation'
 IMAGE_TOPIC = f'{NAMESPACE}/image_raw'
 SAMPLE_PERIOD_S = 0.5
+HEADER_BYTES = 12  # of a CDR message, to the end of its stamp
 
 
 @dataclass(frozen=True)
@@ -156,10 +159,12 @@ def _play(
     parameters, transport = list_node_parameters(reader, topic)
     camera = read_recorded_camera(reader, topic)
     parameters |= list_camera_parameters(camera) | config.parameters
-    arguments = [] if config.params_file is None else ['--params-file', str(config.params_file)]
+    if config.params_file is not None:
+        # not the file itself: its sections may name a node that is called otherwise here
+        parameters = read_node_parameters(config.params_file) | parameters
     if config.with_clock:
         parameters['use_sim_time'] = True
-    with NodeProcess(parameters, {'image': IMAGE_TOPIC}, NAMESPACE, arguments) as node:
+    with NodeProcess(parameters, {'image': IMAGE_TOPIC}, NAMESPACE) as node:
         node.wait_active()
         replay = LiveReplay(
             _iterate(reader, topic, out.frames_in_bag, show_progress),
@@ -192,7 +197,7 @@ def list_node_parameters(reader: BagReader, topic: str) -> tuple[dict[str, Any],
         transport = 'compressed' if raw.type_name == COMPRESSED_IMAGE_TYPE else 'raw'
         try:
             frame = read_camera_frame(FrameReader(), raw.type_name, reader.decode(raw))
-        except FrameError:
+        except (FrameError, UserError):
             continue
         parameters = {
             'camera.height': frame.image.shape[0],
@@ -210,7 +215,8 @@ def _iterate(
     show_progress: Callable[[Iterable, int], Iterable],
 ) -> Iterator[tuple[int, Any]]:
     for raw in show_progress(islice(reader.iterate_raw_messages([topic]), total), total):
-        yield raw.log_time_ns, raw.data
+        if len(raw.data) >= HEADER_BYTES:  # what is cut shorter cannot even be sent
+            yield raw.log_time_ns, raw.data
 
 
 def list_lost_maps(records: Sequence[FrameRecord], products: _Products) -> list[str]:

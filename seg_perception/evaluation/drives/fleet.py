@@ -383,7 +383,8 @@ def describe_cause(error: Any) -> str:
     cause = getattr(error, 'cause', None) or error
     if isinstance(cause, UserError):
         return str(cause)
-    return f'{type(cause).__name__}: {str(cause).strip().splitlines()[-1]}'
+    lines = str(cause).strip().splitlines()
+    return f'{type(cause).__name__}: {lines[-1]}' if lines else type(cause).__name__
 
 
 def describe_end(error: Any) -> str:

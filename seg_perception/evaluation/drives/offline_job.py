@@ -57,7 +57,8 @@ class OfflineJob:
         except UserError:
             pipeline.close()
             raise
-        identity = facts | {'version': __version__}
+        # those asked for: how many workers share the processor changes no record's meaning
+        identity = facts | {'version': __version__, 'threads': self.engine.threads}
         run = OfflineRun(pipeline, replace(self.config, identity=identity))
         return pipeline, run, EngineFacts(facts, pipeline.engine.description)
 

@@ -116,6 +116,7 @@ def describe_drive(
         'label_topic': drive.truth.label_topic,
         'labels': str(drive.truth.labels_folder or ''),
         'label_space': drive.truth.label_space,
+        'limit': drive.limit,
         'metrics': list(config.metric_names),
         **config.identity,
     }

@@ -123,7 +123,12 @@ def parse_sweep(texts: Iterable[str]) -> dict[str, list[Any]]:
         if name in sweep:
             raise UserError(f'--param {name} is given twice; put all its values into one')
         check_name(name)
-        sweep[name] = [yaml.safe_load(value) for value in values.split(',')]
+        try:
+            sweep[name] = [yaml.safe_load(value) for value in values.split(',')]
+        except yaml.YAMLError as error:
+            raise UserError(
+                f"--param '{text}': a value is no YAML scalar; put it in quotes"
+            ) from error
         if len(set(map(repr, sweep[name]))) != len(sweep[name]):
             raise UserError(f'--param {text}: a value is there twice')
     if not sweep:

@@ -64,8 +64,7 @@ class SweepJob:
             'version': __version__,
             'model_sha256': self.hash_model(model),
             'drives': [
-                {**describe_drive(drive, drive.image_topic, config), 'limit': drive.limit}
-                for drive in self.drives
+                describe_drive(drive, drive.image_topic, config) for drive in self.drives
             ],
         }
         return self.folder / name_point_file(point, identity)
@@ -104,7 +103,7 @@ def evaluate_into(
     """Evaluate a point and write its result.
 
     Raises:
-        UserError: the engine does not run with these parameters, or no recording could be used.
+        UserError: the engine does not run with these parameters, or a recording cannot be used.
     """
     config = OfflineConfig(job.metric_names, journal_folder=path.parent)
     offline = OfflineJob(
@@ -114,6 +113,10 @@ def evaluate_into(
         lambda engine: job.open_chain(engine, point.parameters),
     )
     outcome = evaluate_here(offline, show_progress)
+    if outcome.failures:  # points are compared on the same recordings
+        raise UserError(
+            '; '.join(f'{bag}: {reason}' for bag, reason in outcome.failures.items())
+        )
     facts = outcome.facts
     setup = job.describe_setup(facts.values, facts.description)
     result = outcome.build_result(job.metric_names, setup | {'parameters': dict(point.parameters)})

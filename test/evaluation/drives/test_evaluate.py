@@ -22,6 +22,7 @@ from seg_perception.evaluation.drives.drive_judge import METRICS
 from seg_perception.evaluation.drives.drive_result import build_result
 from seg_perception.evaluation.drives.evaluate import DriveConfig, evaluate_drive
 from seg_perception.evaluation.drives.journal import Journal
+from seg_perception.evaluation.drives.offline_run import OfflineConfig, OfflineRun
 from seg_perception.perception.labels import load_label_mapping, load_label_space
 
 CITYSCAPES = load_label_space('cityscapes')
@@ -149,6 +150,13 @@ def test_an_interrupted_run_goes_on_and_counts_the_same(pipeline, tmp_path, done
     assert resumed.taken_up == done
     assert [r.metrics for r in resumed.records] == [r.metrics for r in whole.records]
     assert [r.index for r in resumed.records] == list(range(6))
+
+
+def test_records_of_a_longer_run_are_not_those_of_a_limited_one(pipeline, tmp_path):
+    bag = write_street_bag(tmp_path / 'bag')
+    run = OfflineRun(pipeline, OfflineConfig(('iou',), journal_folder=tmp_path))
+    paths = {run.find_journal(DriveConfig(bag, limit=limit), IMAGE_TOPIC) for limit in (0, 3)}
+    assert len(paths) == 2
 
 
 def test_camera_may_change_its_size(pipeline, tmp_path):

@@ -23,6 +23,7 @@ from seg_perception.evaluation.drives.evaluate import DriveConfig
 from seg_perception.evaluation.drives.fleet import (
     FleetConfig,
     WorkerPlan,
+    describe_cause,
     evaluate_on_ray,
     plan_workers,
     set_ray_environment,
@@ -159,6 +160,18 @@ def test_killed_worker_is_replaced_and_its_bag_taken_up(model_path, bags, expect
     outcome.discard_journals()
     # what is left of the one that was never finished waits for the next run
     assert all(path.name.startswith('deadly.') for path in (tmp_path / 'journals').iterdir())
+
+
+@pytest.mark.parametrize(
+    ('error', 'expected'),
+    [
+        (UserError('no such bag'), 'no such bag'),
+        (ValueError('first\nlast'), 'ValueError: last'),
+        (MemoryError(), 'MemoryError'),
+    ],
+)
+def test_cause_is_one_line_also_where_there_is_no_text(error, expected):
+    assert describe_cause(error) == expected
 
 
 def test_model_that_cannot_be_loaded_is_named(bags, tmp_path):

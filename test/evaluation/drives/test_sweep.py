@@ -4,12 +4,16 @@
 
 import json
 
+import numpy as np
 import pytest
 from color_model import write_color_model
-from recordings import write_labelled_bag
+from recordings import START_NS, write_labelled_bag
 
 from seg_perception import cli
 from seg_perception.errors import UserError
+from seg_perception.evaluation.bags.bag_messages import make_image
+from seg_perception.evaluation.bags.bag_writer import BagWriter
+from seg_perception.evaluation.bags.topics import IMAGE_TYPE
 from seg_perception.evaluation.drives.node_config import read_node_parameters
 from seg_perception.evaluation.drives.sweep import (
     Choice,
@@ -72,6 +76,7 @@ def test_scaled_sizes_are_in_steps_of_32_px(scale, size_px):
         (['input.scale=1', 'input.height=384'], 'give it or them'),
         (['output.overlay=true'], 'it changes what is published, not the masks'),
         (['panoptic.outlines=true'], 'what is published, not the instances'),
+        (['model.path=*.onnx,b'], 'no YAML scalar; put it in quotes'),
         (['occupancy.min_confidence=0.1'], 'what is made of the masks'),
         (['confidence.threshold=0.1'], 'cannot be swept; parameters that decide'),
     ],
@@ -214,6 +219,21 @@ def test_a_point_that_cannot_run_is_told_of_and_the_others_are_measured(folder, 
     options = ('--param', 'model.path=COLOR,nowhere'.replace('COLOR', str(folder / 'color.onnx')),)
     assert sweep_command(folder, *options) == 1
     assert 'path=nowhere: no model named nowhere' in capsys.readouterr().out
+
+
+def test_a_point_without_one_of_the_recordings_is_not_compared(folder, capsys):
+    with BagWriter(folder / 'two_cameras') as writer:
+        for topic in ('/left/image', '/right/image'):
+            writer.add_topic(topic, IMAGE_TYPE)
+            image = make_image(np.zeros((64, 96, 3), np.uint8), 'rgb8', START_NS, 'camera')
+            writer.write(topic, image, START_NS)
+    bags = [str(folder / name) for name in ('bag', 'two_cameras')]
+    out = folder / 'partial'
+    model = str(folder / 'color.onnx')
+    command = ['sweep', *bags, '--model', model, '--out', str(out), '--param', 'input.scale=1']
+    assert cli.main(command) == 2
+    assert 'two_cameras has several cameras' in capsys.readouterr().err
+    assert not list(out.glob('points/*.json'))
 
 
 @pytest.mark.parametrize(
