@@ -23,6 +23,7 @@ from seg_perception.ros.camera_preparer import CameraPreparer
 from seg_perception.ros.ground_diagnostics import build_ground_status
 from seg_perception.ros.ground_inputs import GroundInputs, compare_poses
 from seg_perception.ros.ground_publishers import (
+    CLOUD_TOPICS,
     COVERAGE_TOPIC,
     OBSTACLES_TOPIC,
     POINTS_TOPIC,
@@ -128,11 +129,15 @@ class GroundProducts:
     def close(self) -> None:
         """Destroy the publishers; the worker has ended."""
         self._preparer.close()
+        self._inputs.close()
         self._publishers.close()
 
     def list_wanted(self) -> set[str]:
         """Return the topics that somebody listens to."""
         return self._publishers.list_wanted()
+
+    def _list_wanted_grids(self) -> set[str]:
+        return self.list_wanted() - CLOUD_TOPICS
 
     def find_view(self, frame: Frame, image_hw: tuple[int, int]) -> GroundView | None:
         """Return how the camera sees the ground at the frame's stamp; never raises.
@@ -182,7 +187,7 @@ class GroundProducts:
 
     def build_status(self, node_name: str) -> DiagnosticStatus:
         """Return the state of the ground products for /diagnostics."""
-        if not self.list_wanted():
+        if not self._list_wanted_grids():
             self._statistics.end_trouble(EXPIRED)
         return build_ground_status(
             self._statistics.take_snapshot(), self._settings, self._inputs.camera_info_topic,
@@ -192,26 +197,25 @@ class GroundProducts:
     def _process(
         self, frame: Frame, mask: np.ndarray, confidence: np.ndarray, wanted: set[str]
     ) -> bool:
-        """Make and publish; False while the camera is being prepared."""
-        clouds = wanted & {POINTS_TOPIC, OBSTACLES_TOPIC}
+        """Make and publish; False where grids were not made, or the camera is being prepared."""
+        clouds = wanted & CLOUD_TOPICS
         if not self._set_camera(frame, mask.shape, bool(clouds)):
             return False
-        is_projected = False
-        trouble: GroundError | None = None
+        is_projected = is_made = True
         if wanted - clouds:
             try:
                 self._publish_grids(frame, mask, confidence, wanted)
-                is_projected = True
-            except GroundError as error:
+            except GroundError as trouble:
                 # Clouds need no ego motion: they go on.
-                trouble = error
+                self._statistics.count_trouble(trouble.kind, str(trouble))
+                is_projected = is_made = False
+        else:
+            is_projected = False
         if clouds:
             if OBSTACLES_TOPIC in clouds and not is_projected:
                 self._occupancy.grid.project(mask, confidence)
             self._publish_clouds(frame, mask, confidence, clouds)
-        if trouble is not None:
-            raise trouble
-        return True
+        return is_made
 
     def _set_camera(self, frame: Frame, image_hw: tuple[int, int], with_clouds: bool) -> bool:
         """Take the camera at the frame's stamp; False while its tables are being made."""
@@ -302,7 +306,7 @@ class GroundProducts:
             age_s = time.monotonic() - self._last_s
             if self._last_stamp_ns is None or age_s <= self._settings.max_age_s:
                 return
-            is_wanted = bool(self.list_wanted())
+            is_wanted = bool(self._list_wanted_grids())
             result = self._make_unknown(age_s)
             if is_wanted and result is not None and result.trouble:
                 self._statistics.count_trouble(EXPIRED, result.trouble)
@@ -317,7 +321,11 @@ class GroundProducts:
         result = self._occupancy.expire(now_ns)
         self._last_stamp_ns = None
         if result is not None:
-            self._publishers.publish_unknown(result, now_ns)
+            try:
+                self._publishers.publish_unknown(result, now_ns)
+            # RCLError, e.g. when shared memory is full; it would end the executor, and the node
+            except RuntimeError as error:
+                self._statistics.count_trouble(INTERNAL, f'{type(error).__name__}: {error}')
         return result
 
     def _warm_up(self) -> None:

@@ -28,6 +28,7 @@ COSTMAP_TOPIC = '~/costmap'
 POINTS_TOPIC = '~/points'
 OBSTACLES_TOPIC = '~/obstacle_points'
 COVERAGE_TOPIC = '~/class_coverage'
+CLOUD_TOPICS = {POINTS_TOPIC, OBSTACLES_TOPIC}
 GROUND_TOPICS = (COSTMAP_TOPIC, POINTS_TOPIC, OBSTACLES_TOPIC, COVERAGE_TOPIC)
 
 
@@ -56,14 +57,15 @@ class GroundPublishers:
         latched = latched_qos() if settings.latched else product_qos(1)
         volatile = product_qos(1)
         resolution_m = settings.config.grid.resolution_m
-        self._publishers = TopicPublishers(node, camera)
-        self._publishers.open(OccupancyGrid, COSTMAP_TOPIC, latched)
-        self._publishers.open(PointCloud2, POINTS_TOPIC, volatile)
-        self._publishers.open(PointCloud2, OBSTACLES_TOPIC, volatile)
-        self._publishers.open(DiagnosticArray, COVERAGE_TOPIC, volatile)
         self._class_topics = [name_class_topic(name) for name in self._classes]
-        for topic in self._class_topics:
-            self._publishers.open(OccupancyGrid, topic, latched, has_overrides=False)
+        self._publishers = TopicPublishers(node, camera)
+        with self._publishers.close_on_error():
+            self._publishers.open(OccupancyGrid, COSTMAP_TOPIC, latched)
+            self._publishers.open(PointCloud2, POINTS_TOPIC, volatile)
+            self._publishers.open(PointCloud2, OBSTACLES_TOPIC, volatile)
+            self._publishers.open(DiagnosticArray, COVERAGE_TOPIC, volatile)
+            for topic in self._class_topics:
+                self._publishers.open(OccupancyGrid, topic, latched, has_overrides=False)
         self._grids = {
             topic: OutgoingGrid(*shape, resolution_m, settings.grid_frame)
             for topic in (COSTMAP_TOPIC, *self._class_topics)

@@ -285,5 +285,6 @@ def read_costs(entries: list[str], class_names: tuple[str, ...]) -> dict[str, Cl
 
 
 def name_class_topic(class_name: str) -> str:
-    """Return the topic of a class: '~/occupancy/traffic_light'."""
-    return '~/occupancy/' + re.sub(r'[^a-z0-9]+', '_', class_name.strip().lower())
+    """Return the topic of a class: '~/occupancy/traffic_light'; no name begins with a digit."""
+    name = re.sub(r'[^a-z0-9]+', '_', class_name.strip().lower())
+    return '~/occupancy/' + (f'class_{name}' if name[:1].isdigit() else name)

@@ -50,7 +50,9 @@ def read_output_size(get_parameter: Callable[[str], Any]) -> OutputSize:
     return OutputSize(height_px, width_px, scale)
 
 
-def scale_camera_info(info: Any, output_hw: tuple[int, int], header: Any) -> Any:
+def scale_camera_info(
+    info: Any, output_hw: tuple[int, int], header: Any, image_hw: tuple[int, int]
+) -> Any:
     """Return the CameraInfo of a mask (REP-104): a smaller image of the whole view.
 
     A region of interest or binning of the camera is part of the new size, not kept beside it.
@@ -59,12 +61,15 @@ def scale_camera_info(info: Any, output_hw: tuple[int, int], header: Any) -> Any
         info: sensor_msgs/CameraInfo of the camera image.
         output_hw: (height, width) of the mask, px.
         header: of the image.
+        image_hw: (height, width) of the image, px, for a camera that does not say its size.
     """
     out = CameraInfo(header=header, distortion_model=info.distortion_model, d=info.d, r=info.r)
     out.height, out.width = output_hw
     roi = info.roi
     is_cut = roi.height > 0 and roi.width > 0
-    seen_hw = (roi.height, roi.width) if is_cut else (info.height or 1, info.width or 1)
+    seen_hw = (info.height or image_hw[0], info.width or image_hw[1])
+    if is_cut:
+        seen_hw = (roi.height, roi.width)
     offset_x, offset_y = (roi.x_offset, roi.y_offset) if is_cut else (0, 0)
     scale_y, scale_x = output_hw[0] / seen_hw[0], output_hw[1] / seen_hw[1]
     k, p = list(info.k), list(info.p)

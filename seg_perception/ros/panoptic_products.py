@@ -70,8 +70,9 @@ class PanopticProducts:
         self.camera = camera
         instances_type = find_instances_type(self._as_detections)
         self._publishers = TopicPublishers(node, camera)
-        self._publishers.open(Image, PANOPTIC_TOPIC, product_qos(queue_depth))
-        self._publishers.open(instances_type, INSTANCES_TOPIC, product_qos(queue_depth))
+        with self._publishers.close_on_error():
+            self._publishers.open(Image, PANOPTIC_TOPIC, product_qos(queue_depth))
+            self._publishers.open(instances_type, INSTANCES_TOPIC, product_qos(queue_depth))
         if instances_as == 'auto' and not self._as_detections:
             node.get_logger().info(
                 'vision_msgs is not installed: ~/instances is a sensor_msgs/PointCloud2'

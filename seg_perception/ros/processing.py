@@ -205,11 +205,18 @@ class FrameProcessor:
         topics: set[str],
     ) -> SegmentationResult:
         height_px, width_px = segmented.result.mask.shape
-        result = self._pipeline.add_instances(
-            frame, segmented, products.make_buffer(height_px, width_px), products.camera
-        )
-        for publisher, message in products.build_messages(frame, result, topics):
-            self._publish(publisher, message)
+        try:
+            result = self._pipeline.add_instances(
+                frame, segmented, products.make_buffer(height_px, width_px), products.camera
+            )
+            for publisher, message in products.build_messages(frame, result, topics):
+                self._publish(publisher, message)
+        # The mask is out: the frame is used, and ground and overlay do without instances.
+        except Exception as error:
+            text = f'instances cannot be made: {type(error).__name__}: {error}'
+            self._statistics.count_publish_failure(text)
+            self._error.log(f'instances {type(error).__name__}', text)
+            return segmented.result
         return result
 
     def _check_stamp(self, frame: Frame) -> None:
@@ -238,7 +245,8 @@ class FrameProcessor:
     def _publish_camera_info(self, frame: Frame, output_hw: tuple[int, int]) -> None:
         info, publisher = self._camera_info, self._publishers.camera_info
         if info is not None and publisher.get_subscription_count() > 0:
-            self._publish(publisher, scale_camera_info(info, output_hw, frame.header))
+            scaled = scale_camera_info(info, output_hw, frame.header, frame.image.shape[:2])
+            self._publish(publisher, scaled)
 
     def _publish_overlay(
         self, frame: Frame, result: SegmentationResult, with_outlines: bool

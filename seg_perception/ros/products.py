@@ -41,8 +41,9 @@ class ProductPublishers:
 
     def open(self, queue_depth: int) -> None:
         """Create the publishers of the images."""
-        self.mask, self.confidence, self.overlay = (
-            self._node.create_lifecycle_publisher(
+        # one by one: where one cannot be made, close() finds the others
+        for name, topic in zip(('mask', 'confidence', 'overlay'), self._topics, strict=True):
+            publisher = self._node.create_lifecycle_publisher(
                 Image,
                 topic,
                 product_qos(queue_depth),
@@ -51,8 +52,7 @@ class ProductPublishers:
                 ),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
-            for topic in self._topics
-        )
+            setattr(self, name, publisher)
         self.camera_info = self._node.create_lifecycle_publisher(
             CameraInfo,
             self._info_topic,

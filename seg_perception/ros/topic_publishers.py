@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
@@ -41,6 +43,15 @@ class TopicPublishers:
         self._publishers[topic] = self._node.create_lifecycle_publisher(
             message_type, name_product(topic, self._camera), qos, qos_overriding_options=options
         )
+
+    @contextmanager
+    def close_on_error(self) -> Iterator[None]:
+        """Destroy what was opened where the rest cannot be: its owner is never made then."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
 
     def __getitem__(self, topic: str) -> Any:
         """Return the publisher of a topic."""

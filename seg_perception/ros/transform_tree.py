@@ -47,6 +47,10 @@ class TransformTree:
         if self._users or self._listener is None:
             return
         self._listener.unregister()
+        # of the buffer, which makes it and does not destroy it
+        service = getattr(self._buffer, 'srv', None)
+        if service is not None:
+            self._node.destroy_service(service)
         self._buffer = self._listener = None
 
     def look_up(self, target_frame: str, source_frame: str, stamp_ns: int) -> Any:

@@ -7,9 +7,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from conftest import Camera
 from diagnostic_msgs.msg import DiagnosticStatus
 from ground_camera import GRID_TYPE, IMAGE_HW, GroundCamera, view_cells
+from node_camera import Camera
 from sensor_msgs.msg import CompressedImage
 
 from seg_perception.engines.select import EngineConfig, load_engine

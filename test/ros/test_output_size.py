@@ -83,7 +83,7 @@ def test_a_point_is_seen_at_the_same_place_of_the_view(rectified, is_cut):
         info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 100, 40, 320, 240
         image_hw = (240, 320)
     output_hw = (image_hw[0] // 4, image_hw[1] // 4)
-    scaled = scale_camera_info(info, output_hw, Header(frame_id='camera'))
+    scaled = scale_camera_info(info, output_hw, Header(frame_id='camera'), image_hw)
     points = np.array([[0.1, -0.2, 2.0], [0.3, 0.1, 3.0]])
     before = build_model(info, image_hw, rectified).find_pixels(points)
     after = make_camera_model(
@@ -93,6 +93,13 @@ def test_a_point_is_seen_at_the_same_place_of_the_view(rectified, is_cut):
     np.testing.assert_allclose(after, (before + 0.5) / 4 - 0.5, atol=1e-9)
     assert scaled.p[3] == -6.0
     assert scaled.header.frame_id == 'camera'
+
+
+def test_a_camera_that_does_not_say_its_size_has_that_of_its_images():
+    info, header = make_info(), Header()
+    expected = scale_camera_info(info, (120, 160), header, (480, 640))
+    info.height = info.width = 0
+    assert scale_camera_info(info, (120, 160), header, (480, 640)) == expected
 
 
 def test_sizes_are_a_share_of_the_image_or_fixed():

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 from ground_camera import CLOUD_TYPE, FOCAL_PX, IMAGE_HW, GroundCamera
 from sensor_msgs.msg import Image
@@ -189,6 +190,32 @@ def test_each_camera_has_its_map_its_size_and_its_tracks(start_node, parameters,
             assert find_foot_pixels(panoptic, expected.instances).shape == (len(points), 2)
     for camera in cameras.values():
         camera.close()
+
+
+def test_masks_come_where_the_instances_are_broken(start_node, tiny_panoptic_model, tmp_path):
+    model = onnx.load(tiny_panoptic_model)
+    graph = model.graph
+    for node in graph.node:
+        node.output[:] = ['sound' if name == 'center' else name for name in node.output]
+    zero = onnx.numpy_helper.from_array(np.zeros(1, np.float32), 'zero')
+    graph.initializer.append(zero)
+    graph.node.append(onnx.helper.make_node('Div', ['sound', 'zero'], ['center']))
+    path = tmp_path / 'broken.onnx'
+    onnx.save(model, path)
+    node = start_node(
+        {**PARAMETERS, 'model.path': str(path)}, namespace='/broken', remappings={'image': IMAGE}
+    )
+    camera = GroundCamera('/broken/segnext', IMAGE)
+    node.wait_active()
+    camera.wait_matched()
+    listen(camera, 'panoptic')
+    for _ in range(3):
+        send(camera, 'mask')
+    status = camera.wait_status(lambda s: 'could not be published' in s.message, 'a warning')
+    values = {value.key: value.value for value in status.values}
+    assert int(values['frames used']) >= 2 and values['frames failed'] == '0'
+    assert 'instances cannot be made' in values['last error']
+    camera.close()
 
 
 def test_a_semantic_model_is_refused_with_one_line(tiny_model):
