@@ -195,6 +195,24 @@ def test_a_depth_image_of_another_size_is_named_and_masks_go_on(camera):
     assert camera.find_stamp('points', image.header) is None
 
 
+def test_grids_that_nobody_wants_any_more_do_not_expire(start_node, street):
+    parameters = {**PARAMETERS, 'occupancy.fusion': False, 'occupancy.points_from': 'ground'}
+    node = start_node(parameters, namespace='/clouds', remappings={'image': IMAGE})
+    camera = GroundCamera('/clouds/segnext', IMAGE)
+    node.wait_active()
+    camera.wait_matched()
+    costmap = camera.subscribe_ground('costmap', GRID_TYPE)
+    camera.subscribe_ground('obstacle_points', CLOUD_TYPE)
+    camera.send_info()
+    camera.send_both(make_street_image(camera, street), 'costmap')
+    camera.unsubscribe(costmap)
+    camera.spin_for(1.5 * MAX_AGE_S)
+    camera.send_both(make_street_image(camera, street), 'obstacle_points')
+    status = camera.read_ground()
+    assert status['level'] == DiagnosticStatus.OK, status['message']
+    camera.close()
+
+
 def make_imu(image, pitch_rad, covariance=0.0):
     message = Imu()
     message.header.stamp = image.header.stamp

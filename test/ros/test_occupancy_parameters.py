@@ -82,6 +82,7 @@ def test_values_that_cannot_be_used_are_named(changes, expected):
 def test_topics_of_classes_are_legal_names():
     assert name_class_topic('traffic light') == '~/occupancy/traffic_light'
     assert name_class_topic('  Bike-Lane 2 ') == '~/occupancy/bike_lane_2'
+    assert name_class_topic('3d object') == '~/occupancy/class_3d_object'
 
 
 def test_default_costs_name_every_class_of_cityscapes():
