@@ -136,9 +136,6 @@ class GroundProducts:
         """Return the topics that somebody listens to."""
         return self._publishers.list_wanted()
 
-    def _list_wanted_grids(self) -> set[str]:
-        return self.list_wanted() - CLOUD_TOPICS
-
     def find_view(self, frame: Frame, image_hw: tuple[int, int]) -> GroundView | None:
         """Return how the camera sees the ground at the frame's stamp; never raises.
 
@@ -194,6 +191,9 @@ class GroundProducts:
             node_name, self._node.count_publishers(self._inputs.camera_info_topic),
             self._camera)  # fmt: skip
 
+    def _list_wanted_grids(self) -> set[str]:
+        return self.list_wanted() - CLOUD_TOPICS
+
     def _process(
         self, frame: Frame, mask: np.ndarray, confidence: np.ndarray, wanted: set[str]
     ) -> bool:
@@ -201,21 +201,19 @@ class GroundProducts:
         clouds = wanted & CLOUD_TOPICS
         if not self._set_camera(frame, mask.shape, bool(clouds)):
             return False
-        is_projected = is_made = True
-        if wanted - clouds:
+        wants_grids, has_trouble = wanted != clouds, False
+        if wants_grids:
             try:
                 self._publish_grids(frame, mask, confidence, wanted)
             except GroundError as trouble:
                 # Clouds need no ego motion: they go on.
                 self._statistics.count_trouble(trouble.kind, str(trouble))
-                is_projected = is_made = False
-        else:
-            is_projected = False
+                has_trouble = True
         if clouds:
-            if OBSTACLES_TOPIC in clouds and not is_projected:
+            if OBSTACLES_TOPIC in clouds and (has_trouble or not wants_grids):
                 self._occupancy.grid.project(mask, confidence)
             self._publish_clouds(frame, mask, confidence, clouds)
-        return is_made
+        return not has_trouble
 
     def _set_camera(self, frame: Frame, image_hw: tuple[int, int], with_clouds: bool) -> bool:
         """Take the camera at the frame's stamp; False while its tables are being made."""

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from color_model import write_color_model
 from recordings import write_labelled_bag
 
 from seg_perception import cli
@@ -30,7 +29,6 @@ from seg_perception.evaluation.drives.fleet import (
 )
 from seg_perception.evaluation.drives.offline_job import OfflineJob, evaluate_here
 from seg_perception.evaluation.drives.offline_run import OfflineConfig
-from seg_perception.perception.labels import load_label_space
 
 set_ray_environment(is_local=True)
 ray = pytest.importorskip('ray')
@@ -75,12 +73,6 @@ def open_killed_chain(marker, config):
     """Load the real chain, and kill its process at some images."""
     chain, facts = open_chain(config)
     return Killed(chain, marker), facts
-
-
-@pytest.fixture(scope='module')
-def model_path(tmp_path_factory):
-    path = tmp_path_factory.mktemp('model') / 'color.onnx'
-    return write_color_model(path, load_label_space('cityscapes'))
 
 
 @pytest.fixture(scope='module')
