@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Item = TypeVar('Item')
+# Whoever submits is an executor that goes on in Python for 0.5 ms before it waits again, in which
+# a worker could not begin: it lets a worker that has nothing to do take the item first.
+HAND_OVER_LIMIT_S = 0.002
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class LatestItemWorker(Generic[Item]):
         self._waiting: list[Arrival[Item] | None] = [None] * len(self._processes)
         self._next_slot = 0
         self._stopping = False
+        self._is_idle = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -50,7 +54,8 @@ class LatestItemWorker(Generic[Item]):
         with self._changed:
             overtook = self._waiting[slot] is not None
             self._waiting[slot] = Arrival(item, time.monotonic_ns())
-            self._changed.notify()
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._is_idle, HAND_OVER_LIMIT_S)
         return overtook
 
     def stop(self) -> list[int]:
@@ -59,14 +64,17 @@ class LatestItemWorker(Generic[Item]):
             self._stopping = True
             left_over = [slot for slot, arrival in enumerate(self._waiting) if arrival is not None]
             self._waiting = [None] * len(self._waiting)
-            self._changed.notify()
+            self._changed.notify_all()
         self._thread.join()
         return left_over
 
     def _run(self) -> None:
         while True:
             with self._changed:
+                self._is_idle = True
                 self._changed.wait_for(lambda: self._stopping or any(self._waiting))
+                self._is_idle = False
+                self._changed.notify_all()
                 if self._stopping:
                     return
                 slot, arrival = self._take()
