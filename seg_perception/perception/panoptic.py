@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from seg_perception.perception.panoptic_kernels import NodeAxis
 
 
+# Of smaller maps one thread makes as much of as two: 1.5 ms of 256x512 after a pause, by 1.65.
+_PIXELS_PER_THREAD = 1 << 18
+
+
 class Instances(NamedTuple):
     """The instances of one map, N of them, by falling score.
 
@@ -87,7 +91,8 @@ class PanopticMerger:
             num_classes: number of classes C, 1..255.
             thing_ids: classes with instances, each below C.
             config: see MergeConfig.
-            threads: number of threads, 0 for as many as there are processors, at most 4.
+            threads: number of threads, 0 for as many as there are processors and the map is worth,
+                at most 4.
 
         Raises:
             ValueError: a number outside its range.
@@ -115,7 +120,8 @@ class PanopticMerger:
         top, left, bottom, right = grid.valid_region_px
         self._x_axis = _build_axis(grid.scale_x, grid.offset_x, left, right, grid.logits_width)
         self._y_axis = _build_axis(grid.scale_y, grid.offset_y, top, bottom, grid.logits_height)
-        self._parts = count_threads(threads)
+        pixels = grid.camera_height_px * grid.camera_width_px
+        self._parts = threads or min(count_threads(0), max(1, pixels // _PIXELS_PER_THREAD))
         height, width, top_k = grid.logits_height, grid.logits_width, self.config.top_k
         self._rows, self._columns = np.empty((2, height * width), np.int32)
         self._targets = np.empty((2, height, width))

@@ -8,9 +8,17 @@ street's things have some ten thousand, so comparing masks takes no pass over pi
 
 from __future__ import annotations
 
+import numpy as np
+
 from seg_perception.perception.compiling import compile_kernel
 
 INSTANCES_PER_CLASS = 1000
+# How much each figure counts when tracks are assigned, found on a drive of its own (seed 101).
+IOU_WEIGHT = 4.0
+NEARNESS_WEIGHT = 2.0
+AREA_WEIGHT = 0.1  # of the logarithm of two areas' ratio
+CENTROID_WEIGHT = 0.1  # of the distance of centroids beside that of edges
+LEAST_IOU = 0.05
 
 
 @compile_kernel(nogil=True)
@@ -108,6 +116,49 @@ def count_overlaps(track_runs, shifts, runs, row_starts, width, shared, areas):
             overlap = min(end, runs[first, 2]) - max(start, runs[first, 1])
             shared[track, runs[first, 3]] += overlap
             first += 1
+
+
+@compile_kernel(nogil=True)
+def rate_pairs(
+    track_ids, track_areas, track_boxes, track_centroids, moves, moved_areas, ids, areas, boxes,
+    centroids, shared, reach_px, fit,
+):  # fmt: skip
+    """Rate how well each segment fits each track, 0 where it cannot be the track's object.
+
+    In Python the same took 0.3 ms for 14 tracks.
+
+    Args:
+        track_ids, track_areas, track_boxes, track_centroids: of T tracks when last seen: (T,)
+            int32, (T,) float64, (T, 4) float64 and (T, 2) float64.
+        moves: (T, 2) float64, rows and columns that each has moved since.
+        moved_areas: (T,) int64, pixels of the moved track in the image.
+        ids, areas, boxes, centroids: of S segments, of the same types.
+        shared: (T, S) int64, pixels that both share.
+        reach_px: how far edges may be from where they are foreseen, before the size is added.
+        fit: (T, S) float64 output.
+    """
+    for track in range(track_ids.size):
+        step_y, step_x = moves[track, 0], moves[track, 1]
+        for segment in range(ids.size):
+            fit[track, segment] = 0.0
+            if track_ids[track] // INSTANCES_PER_CLASS != ids[segment] // INSTANCES_PER_CLASS:
+                continue
+            overlap = shared[track, segment]
+            iou = overlap / (moved_areas[track] + areas[segment] - overlap)
+            old, new = track_boxes[track], boxes[segment]
+            edge_y = min(abs(new[0] - old[0] - step_y), abs(new[2] - old[2] - step_y))
+            edge_x = min(abs(new[1] - old[1] - step_x), abs(new[3] - old[3] - step_x))
+            apart_y = centroids[segment, 0] - track_centroids[track, 0] - step_y
+            apart_x = centroids[segment, 1] - track_centroids[track, 1] - step_x
+            distance = np.hypot(edge_y, edge_x) + CENTROID_WEIGHT * np.hypot(apart_y, apart_x)
+            size = np.sqrt(max(track_areas[track], areas[segment]))
+            nearness = max(0.0, 1.0 - distance / (reach_px + size))
+            if iou <= LEAST_IOU and nearness == 0.0:
+                continue
+            value = 1.0 + IOU_WEIGHT * iou + NEARNESS_WEIGHT * nearness
+            if nearness > 0.0:
+                value -= AREA_WEIGHT * abs(np.log(track_areas[track] / areas[segment]))
+            fit[track, segment] = max(value, 0.0)
 
 
 @compile_kernel(nogil=True)

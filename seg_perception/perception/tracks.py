@@ -29,12 +29,6 @@ import numpy as np
 INSTANCES_PER_CLASS = 1000
 _TABLE_SIZE = 255 * INSTANCES_PER_CLASS
 _FIRST_BUFFER_RUNS = 1 << 14
-# How much each figure counts when tracks are assigned, found on a drive of its own (seed 101).
-_IOU_WEIGHT = 4.0
-_NEARNESS_WEIGHT = 2.0
-_AREA_WEIGHT = 0.1  # of the logarithm of two areas' ratio
-_CENTROID_WEIGHT = 0.1  # of the distance of centroids beside that of edges
-_LEAST_IOU = 0.05
 _NEIGHBOUR_PX = 5.0  # neighbours nearer than this are no better than this
 _ROW_WEIGHT = 2.0  # a row apart makes less alike than a column apart
 _PIXELS_WIDTH = 1024.0  # lengths are for images of this width
@@ -241,30 +235,18 @@ class InstanceTracker:
         """Return (T, S) float64: how well each segment fits each track, 0 where it cannot be."""
         tracks = self._tracks
         moves = tracks.velocities * (tracks.missed + 1)[:, None]
-        iou = self._measure_iou(segments, moves)
-        edges = np.abs(segments.boxes - (tracks.boxes + np.tile(moves, 2))[:, None])
-        distance = np.hypot(
-            np.minimum(edges[..., 0], edges[..., 2]), np.minimum(edges[..., 1], edges[..., 3])
-        )
-        apart = segments.centroids - (tracks.centroids + moves)[:, None]
-        distance += _CENTROID_WEIGHT * np.hypot(apart[..., 0], apart[..., 1])
-        size = np.sqrt(np.maximum(tracks.areas[:, None], segments.areas))
-        reach = self.config.reach_px * self._size_hw[1] / _PIXELS_WIDTH + size
-        nearness = np.maximum(0.0, 1.0 - distance / reach)
-        area_ratio = np.abs(np.log(tracks.areas[:, None] / segments.areas))
-        fit = (
-            1.0
-            + _IOU_WEIGHT * iou
-            + _NEARNESS_WEIGHT * nearness
-            - _AREA_WEIGHT * area_ratio * (nearness > 0)
-        )
-        is_same_class = (
-            tracks.ids[:, None] // INSTANCES_PER_CLASS == segments.ids // INSTANCES_PER_CLASS
-        )
-        is_possible = is_same_class & ((iou > _LEAST_IOU) | (nearness > 0))
-        return np.where(is_possible, np.maximum(fit, 0.0), 0.0)
+        shared, moved_areas = self._count_overlaps(segments, moves)
+        fit = np.empty(shared.shape)
+        self._kernels.rate_pairs(
+            tracks.ids, tracks.areas, tracks.boxes, tracks.centroids, moves, moved_areas,
+            segments.ids, segments.areas, segments.boxes, segments.centroids, shared,
+            self.config.reach_px * self._size_hw[1] / _PIXELS_WIDTH, fit)  # fmt: skip
+        return fit
 
-    def _measure_iou(self, segments: _Segments, moves: np.ndarray) -> np.ndarray:
+    def _count_overlaps(
+        self, segments: _Segments, moves: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return (T, S) pixels shared by moved tracks and segments, and (T,) those of tracks."""
         masks = self._tracks.runs
         runs = np.concatenate(list(masks))
         runs[:, 3] = np.repeat(np.arange(self.count), [len(mask) for mask in masks])
@@ -273,7 +255,7 @@ class InstanceTracker:
         self._kernels.count_overlaps(
             runs, np.rint(moves).astype(np.int32), segments.runs, segments.row_starts,
             self._size_hw[1], shared, areas)  # fmt: skip
-        return shared / (areas[:, None] + segments.areas - shared)
+        return shared, areas
 
     def _follow(self, segments: _Segments, track_of: np.ndarray) -> None:
         """Update the tracks by what was seen of them; the others have missed a frame."""

@@ -113,6 +113,7 @@ class LiveReplay:
         self._clock_publisher: Any = None
         self._lock = threading.Lock()
         self._sent_s: dict[int, float] = {}
+        self._sent_for_panoptic_s: dict[int, float] = {}
         self._waiting: dict[int, tuple[np.ndarray, float]] = {}
         self._early_confidence: dict[int, np.ndarray] = {}
         self._finished: queue.Queue[Any] = queue.Queue()
@@ -264,6 +265,8 @@ class LiveReplay:
             stamp_ns = read_stamp_ns(message)
             with self._lock:
                 self._sent_s[stamp_ns] = time.perf_counter()
+                if self._config.with_panoptic:
+                    self._sent_for_panoptic_s[stamp_ns] = self._sent_s[stamp_ns]
                 self._result.published += 1
             if self._clock_publisher is not None:
                 clock = Clock()
@@ -325,9 +328,14 @@ class LiveReplay:
         self._finished.put(ReplayedGrid(name, stamp_ns, cells))
 
     def _on_panoptic_message(self, message: Image) -> None:
+        received_s = time.perf_counter()
         stamp_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-        ids = np.frombuffer(message.data, np.int32)
-        self._finished.put(ReplayedPanoptic(stamp_ns, ids.reshape(message.height, message.width)))
+        with self._lock:
+            sent_s = self._sent_for_panoptic_s.pop(stamp_ns, None)
+        if sent_s is None:
+            return  # of somebody else's image, or of a stamp that was sent twice
+        ids = np.frombuffer(message.data, np.int32).reshape(message.height, message.width)
+        self._finished.put(ReplayedPanoptic(stamp_ns, ids, (received_s - sent_s) * 1e3))
 
     def _hand_out_unpaired(self) -> None:
         """Give out masks whose confidence never came."""

@@ -50,11 +50,13 @@ class ReplayedPanoptic:
     Attributes:
         stamp_ns: stamp of its header, that of its image.
         panoptic: (H, W) int32, class * 1000 + instance, -1 void.
+        latency_ms: from the call of publish() to the callback of the map.
 
     """
 
     stamp_ns: int
     panoptic: np.ndarray
+    latency_ms: float
 
 
 @dataclass

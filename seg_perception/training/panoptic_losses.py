@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seg_perception.networks.axial_deeplab import OUTPUT_STRIDE
 from seg_perception.networks.panoptic_decoder import PanopticOutputs
 from seg_perception.training.config import PanopticConfig
 from seg_perception.training.losses import SetCrossEntropy
@@ -34,6 +35,28 @@ def compute_hard_pixel_loss(
     return flat.topk(kept, dim=1, sorted=False).values.mean()
 
 
+def pick_pixels(
+    logits: Tensor, sets: Tensor, is_small: Tensor, seed: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Take what the semantic loss compares: every second pixel of each row and column.
+
+    Logits are enlarged to the crop as decoding enlarges them to the camera, so edges between
+    cells are learnt too; which of the four pixels is taken follows from the seed, so that none is
+    left out and nothing is shifted.
+
+    logits: (N, C, h, w) at 1 / OUTPUT_STRIDE; sets: (N, H, W) set ids of the crop; is_small:
+    (N, h, w) bool. Returns them at (H / 2, W / 2).
+    """
+    row, column = seed & 1, seed >> 1 & 1
+    fine = F.interpolate(logits, sets.shape[1:], mode='bilinear', align_corners=False)
+    small = F.interpolate(is_small[:, None].float(), scale_factor=OUTPUT_STRIDE // 2)[:, 0] > 0
+    return (
+        fine[:, :, row::2, column::2].contiguous(),
+        sets[:, row::2, column::2].contiguous(),
+        small,
+    )
+
+
 def compute_center_loss(center: Tensor, targets: PanopticTargets) -> Tensor:
     """Mean squared error of the heatmap (N, 1, h, w) where instances are known."""
     error = F.mse_loss(center, targets.center, reduction='none')[:, 0]
@@ -52,13 +75,16 @@ def compute_panoptic_loss(
     targets: PanopticTargets,
     criterion: SetCrossEntropy,
     settings: PanopticConfig,
+    seed: int = 0,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the three losses with their weights: semantic, centres, offsets.
 
-    outputs: float32, of the size of sets (N, h, w) and of the targets.
+    outputs: float32, of the size of the targets; sets: (N, H, W) set ids of the crop; seed: see
+    `pick_pixels`.
     """
+    logits, sets, is_small = pick_pixels(outputs.logits, sets, targets.is_small, seed)
     return (
-        compute_hard_pixel_loss(criterion, outputs.logits, sets, targets.is_small, settings),
+        compute_hard_pixel_loss(criterion, logits, sets, is_small, settings),
         settings.center_weight * compute_center_loss(outputs.center, targets),
         settings.offset_weight * compute_offset_loss(outputs.offset, targets),
     )

@@ -88,7 +88,7 @@ class PlainTask:
 
 
 class PanopticTask(PlainTask):
-    """The three losses of Axial-DeepLab, at the stride of its outputs."""
+    """The three losses of Axial-DeepLab."""
 
     needs_instances = True
 
@@ -119,7 +119,9 @@ class PanopticTask(PlainTask):
         with autocast(self._config, self._device):
             outputs = network(images)
         outputs = PanopticOutputs(*(output.float() for output in outputs))
-        losses = compute_panoptic_loss(outputs, take_cells(sets), targets, criterion, settings)
+        losses = compute_panoptic_loss(
+            outputs, sets, targets, criterion, settings, batch.noise_seed
+        )
         total = torch.stack(losses).sum()
         return total, total
 

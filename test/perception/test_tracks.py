@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from seg_perception.perception import track_kernels
 from seg_perception.perception.tracks import InstanceTracker, TrackConfig
 
 HW = (96, 160)
@@ -237,3 +238,31 @@ def test_maps_that_do_not_fit_are_refused_and_nothing_is_lost(panoptic, message)
 def test_settings_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         TrackConfig(**options)
+
+
+def test_compiled_rating_equals_its_formula():
+    random = np.random.default_rng(3)
+    count, others = 40, 30
+    ids, other_ids = (random.integers(11, 14, n).astype(np.int32) * 1000 for n in (count, others))
+    areas, other_areas = (random.uniform(20, 400, n) for n in (count, others))
+    boxes, other_boxes = (random.uniform(0, 60, (n, 4)) for n in (count, others))
+    centroids, other_centroids = (random.uniform(0, 60, (n, 2)) for n in (count, others))
+    moves = random.uniform(-5, 5, (count, 2))
+    moved_areas = random.integers(1, 400, count)
+    shared = random.integers(0, 20, (count, others)) * random.integers(0, 2, (count, others))
+    fit = np.empty((count, others))
+    track_kernels.rate_pairs(
+        ids, areas, boxes, centroids, moves, moved_areas, other_ids, other_areas, other_boxes,
+        other_centroids, shared, 8.0, fit)  # fmt: skip
+
+    iou = shared / (moved_areas[:, None] + other_areas - shared)
+    edges = np.abs(other_boxes - (boxes + np.tile(moves, 2))[:, None])
+    apart = np.linalg.norm(other_centroids - (centroids + moves)[:, None], axis=-1)
+    distance = np.hypot(edges[..., ::2].min(-1), edges[..., 1::2].min(-1)) + 0.1 * apart
+    reach = 8.0 + np.sqrt(np.maximum(areas[:, None], other_areas))
+    nearness = np.maximum(0, 1 - distance / reach)
+    ratio = np.abs(np.log(areas[:, None] / other_areas))
+    expected = 1 + 4 * iou + 2 * nearness - 0.1 * ratio * (nearness > 0)
+    is_possible = (ids[:, None] == other_ids) & ((iou > 0.05) | (nearness > 0))
+    assert is_possible.any() and (nearness == 0).any()
+    assert np.allclose(fit, np.where(is_possible, np.maximum(expected, 0), 0), rtol=1e-12)

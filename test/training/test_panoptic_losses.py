@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from seg_perception.networks.panoptic_decoder import PanopticOutputs
+from seg_perception.perception.geometry import place_image, sampling_grid
 from seg_perception.training.augmentation import warp_instances
 from seg_perception.training.config import ConfigError, PanopticConfig, SourceConfig
 from seg_perception.training.crops import (
@@ -24,6 +25,7 @@ from seg_perception.training.panoptic_losses import (
     compute_hard_pixel_loss,
     compute_offset_loss,
     compute_panoptic_loss,
+    pick_pixels,
 )
 from seg_perception.training.panoptic_targets import find_centers, make_targets
 
@@ -138,10 +140,29 @@ def test_centre_and_offset_losses_count_only_where_they_are_known():
     assert float(compute_offset_loss(offset, targets)) == pytest.approx(3.5 / 7)
 
 
+def test_seeds_take_every_pixel_of_the_crop_once_where_decoding_reads_its_logits():
+    logits, is_small = torch.randn(2, 3, 6, 8), torch.rand(2, 6, 8) < 0.5
+    sets = torch.arange(2 * 24 * 32).reshape(2, 24, 32)
+    grid = sampling_grid(place_image((24, 32), (24, 32)), (6, 8), 4)
+    taken = []
+    for seed in range(4):
+        fine, picked, small = pick_pixels(logits, sets, is_small, seed)
+        assert fine.shape == (2, 3, 12, 16) and picked.shape == small.shape == (2, 12, 16)
+        taken += picked.flatten().tolist()
+        rows, columns = picked[0] // 32, picked[0] % 32
+        y = (grid.scale_y * rows + grid.offset_y).clamp(0, 5)
+        x = (grid.scale_x * columns + grid.offset_x).clamp(0, 7)
+        places = torch.stack([x / 3.5 - 1, y / 2.5 - 1], -1).float()[None]
+        expected = torch.nn.functional.grid_sample(logits[:1], places, align_corners=True)
+        assert torch.allclose(fine[:1], expected, atol=1e-5)
+        assert (small[0] == is_small[0, rows // 4, columns // 4]).all()
+    assert sorted(taken) == sets.flatten().tolist()
+
+
 def test_sum_has_the_published_weights():
     targets = make_targets(make_instances(), 4, SIGMA_PX, 20)
     outputs = PanopticOutputs(torch.randn(1, 3, 6, 8), targets.center + 0.1, targets.offset + 1.0)
-    sets = torch.zeros(1, 6, 8, dtype=torch.int64)
+    sets = torch.zeros(1, 24, 32, dtype=torch.int64)
     criterion = SetCrossEntropy(SetTable(3))
     settings = PanopticConfig()
     _, center, offset = compute_panoptic_loss(outputs, sets, targets, criterion, settings)
