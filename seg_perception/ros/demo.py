@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,7 @@ def prepare_bag(config: DemoConfig) -> Path:
     if config.video is not None:
         path = config.out / f'{config.video.stem}_bag'
         source = VideoSource(config.video)
-        frames = tqdm(source, total=len(source), desc='reading the video', unit='frame')
+        frames = draw_progress(source, 'reading the video', len(source))
         write_camera_bag(frames, path, CameraBagConfig(str(config.video.name), overwrite=True))
         return path
     height_px, width_px = config.size_px
@@ -135,11 +136,16 @@ def prepare_bag(config: DemoConfig) -> Path:
     write_sample_bag(
         path,
         sample,
-        lambda drive: tqdm(
-            drive, total=config.frames, desc='rendering the sample drive', unit='frame'
-        ),
+        lambda drive: draw_progress(drive, 'rendering the sample drive', config.frames),
     )
     return path
+
+
+def draw_progress(frames: Iterable[Any] | None, what: str, total: int) -> tqdm:
+    """Draw a bar on a terminal; in a log one line says what is done."""
+    if not sys.stderr.isatty():
+        print(f'{what}: {total} frames ...', flush=True)
+    return tqdm(frames, what, total, unit='frame', disable=None)
 
 
 def replay_through_node(
@@ -168,7 +174,7 @@ def replay_through_node(
         node.wait_active()
         total = reader.count_messages(topic)
         total = min(total, config.limit) if config.limit else total
-        with tqdm(total=total, desc='replaying over DDS', unit='frame') as bar:
+        with draw_progress(None, 'replaying over DDS', total) as bar:
             latencies_ms: list[float] = []
 
             def show(replayed: ReplayedMask) -> None:
@@ -222,7 +228,7 @@ def draw_and_score(
     rows: list[SheetFrame] = []
     with OverlayVideo(config.out / 'overlay.mp4', max(rate_hz, 1.0), label_space) as video:
         frames = enumerate(iterate_masked_frames(reader, topic, masks))
-        for index, frame in tqdm(frames, total=len(masks), desc='scoring', unit='frame'):
+        for index, frame in draw_progress(frames, 'scoring', len(masks)):
             mask, latency_ms = masks.read(frame.stamp_ns)
             truth = None
             if scorer is not None:
