@@ -46,8 +46,8 @@ def scale_variant(name: str, factor: float) -> AxialDeepLabVariant:
 
 # 'nano' is ours, not the paper's: for CPUs and small inputs. Its first two stages keep the 3x3
 # convolution, since at 1/4 and 1/8 of a small input they cost a fraction of the attention;
-# axial attention sees 31 cells of 1/16 either way: all of 256x512, which it can be trained on, and
-# nothing that it has not learnt in larger inputs.
+# axial attention sees 31 cells of 1/16 either way, all that a crop of 512x512 has: trained on such
+# crops, it meets no offset in larger inputs that it has not learnt.
 NANO = AxialDeepLabVariant(
     'nano',
     AxialResNetSizes(
